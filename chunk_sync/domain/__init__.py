@@ -1,0 +1,1 @@
+"""PURE: chunks, plans, partition keys, dispatch, progress. No clock, no I/O, no third-party imports."""

@@ -1,0 +1,105 @@
+"""Settings: the only reader of the environment. Every variable is named here, once.
+
+| variable | default | meaning |
+|---|---|---|
+| CHUNK_SYNC_DSN | (embedded PostgreSQL) | your PostgreSQL, as postgresql://user:password@host/database |
+| CHUNK_SYNC_DAGSTER_DSN | (beside the above) | where Dagster keeps its own tables |
+| CHUNK_SYNC_HOME | .chunk-sync in the project | state: embedded database, logs, secret key |
+| CHUNK_SYNC_PG_BIN | (the embedded wheel) | folder with postgres and initdb to use instead |
+| CHUNK_SYNC_SECRET_KEY | (a file in the home) | key that seals passwords kept in the database |
+| CHUNK_SYNC_LEASE_SECONDS | 60 | a worker's lease; renewed at a third of it |
+| CHUNK_SYNC_PATIENCE_SECONDS | 60 | how long a run waits for a chunk of its own that is due again |
+| CHUNK_SYNC_RUN_THREADS | 2 | connections that one run opens to a mailbox |
+| CHUNK_SYNC_PARALLEL_RUNS | 2 | sync runs at the same time |
+| CHUNK_SYNC_CHUNK_MESSAGES | 200 | messages a chunk, 25 to 500 |
+| CHUNK_SYNC_CHUNK_BYTES | 16777216 | bytes a chunk, by the sizes that the source announces |
+| CHUNK_SYNC_MAX_MESSAGE_BYTES | 104857600 | larger messages are quarantined instead of stored |
+| CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS | 60 | the longest silence of a mail server |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from chunk_sync.errors import UsageError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+DSN = "CHUNK_SYNC_DSN"
+DAGSTER_DSN = "CHUNK_SYNC_DAGSTER_DSN"
+HOME = "CHUNK_SYNC_HOME"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, read once by `Settings.read`; times in seconds, sizes in bytes."""
+
+    dsn: str | None
+    dagster_dsn: str | None
+    home: Path
+    pg_bin: str | None
+    secret_key: str | None
+    lease_seconds: float = 60.0
+    patience_seconds: float = 60.0
+    run_threads: int = 2
+    parallel_runs: int = 2
+    chunk_messages: int = 200
+    chunk_bytes: int = 16 << 20
+    max_message_bytes: int = 100 << 20
+    source_timeout_seconds: float = 60.0
+
+    @classmethod
+    def read(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment; raises UsageError with the variable's name when a value is unusable."""
+        env = os.environ if env is None else env
+        number = _Numbers(env)
+        return cls(
+            dsn=env.get(DSN) or None,
+            dagster_dsn=env.get(DAGSTER_DSN) or None,
+            home=Path(env.get(HOME) or PROJECT_ROOT / ".chunk-sync").absolute(),
+            pg_bin=env.get("CHUNK_SYNC_PG_BIN") or None,
+            secret_key=env.get("CHUNK_SYNC_SECRET_KEY") or None,
+            lease_seconds=number("CHUNK_SYNC_LEASE_SECONDS", cls.lease_seconds, 1, 3600),
+            patience_seconds=number("CHUNK_SYNC_PATIENCE_SECONDS", cls.patience_seconds, 0, 3600),
+            run_threads=int(number("CHUNK_SYNC_RUN_THREADS", cls.run_threads, 1, 16)),
+            parallel_runs=int(number("CHUNK_SYNC_PARALLEL_RUNS", cls.parallel_runs, 1, 64)),
+            chunk_messages=int(number("CHUNK_SYNC_CHUNK_MESSAGES", cls.chunk_messages, 25, 500)),
+            chunk_bytes=int(number("CHUNK_SYNC_CHUNK_BYTES", cls.chunk_bytes, 1 << 10, 1 << 30)),
+            max_message_bytes=int(
+                number("CHUNK_SYNC_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1 << 10, 1 << 30)
+            ),
+            source_timeout_seconds=number(
+                "CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS", cls.source_timeout_seconds, 1, 3600
+            ),
+        )
+
+
+def environment() -> dict[str, str]:
+    """Copy the environment, for child processes."""
+    return dict(os.environ)
+
+
+def variable(name: str) -> str | None:
+    """Read a variable that the user named (`env:NAME` credentials); None when it is not set."""
+    return os.environ.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    env: Mapping[str, str]
+
+    def __call__(self, name: str, default: float, low: float, high: float) -> float:
+        text = self.env.get(name)
+        if not text:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            message = f"{name}={text!r}: give a number from {low:g} to {high:g}"
+            raise UsageError(message)
+        return value
