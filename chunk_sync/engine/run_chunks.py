@@ -1,0 +1,280 @@
+"""Run chunks: claim, fetch, parse, land and complete, until nothing of the run's range is left to do.
+
+One connection and one thread each, up to the mailbox's limit (the claim holds it exactly). A chunk commits on its
+own, so a run that is killed loses at most the chunks in its threads. A chunk that failed and is due again within
+the run's patience is claimed again by the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from chunk_sync.domain.categorize import categorize_exception
+from chunk_sync.domain.chunks import ChunkOutcome, ChunkState, ClaimedChunk, LandedCounts
+from chunk_sync.engine.connect import SourceOpener
+from chunk_sync.engine.convert import to_rows
+from chunk_sync.engine.worker import Worker
+from chunk_sync.errors import DatabaseUnavailable, ErrorScope, LeaseLost, ProviderError
+from chunk_sync.mail.source import RawMessage, Source
+from chunk_sync.settings import Settings
+from chunk_sync.store import queue
+from chunk_sync.store.database import Database
+from chunk_sync.store.mailboxes import Mailbox, mailbox_by_id
+from chunk_sync.store.messages import land_chunk
+
+_log = logging.getLogger(__name__)
+_CLAIM_WINDOW = 64
+_BUSY_WAIT = 0.5
+"""Seconds between two looks while other runs hold the mailbox's last connections."""
+
+T = TypeVar("T")
+Report = Callable[[ChunkOutcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a run works with."""
+
+    database: Database
+    settings: Settings
+    open_mailbox: SourceOpener
+
+
+class ChunkRun:
+    """One run over a set of chunks. Call `process` once; what became of them is in its answer."""
+
+    def __init__(self, parts: Parts, worker: Worker, chunk_ids: Iterable[int], report: Report | None = None) -> None:
+        self._parts = parts
+        self._worker = worker
+        self._todo = _Todo(list(chunk_ids))
+        self._report = report or (lambda _: None)
+        self._outcomes: dict[int, ChunkOutcome] = {}
+        self._lock = threading.Lock()
+
+    def claim(self, limit: int) -> list[ClaimedChunk]:
+        """Claim the next due chunks of the run; [] when none is to be had right now."""
+        with self._lock:
+            wanted = self._todo.due(_CLAIM_WINDOW)
+            if not wanted:
+                return []
+            claimed = self._patiently(
+                lambda: queue.claim_chunks(self._parts.database, self._worker.id, wanted, limit)
+            )
+            self._todo.drop(chunk.chunk_id for chunk in claimed)
+            return claimed
+
+    def process(self, first: Sequence[ClaimedChunk] = ()) -> list[ChunkOutcome]:
+        """Work through everything; returns the last outcome of each chunk, in the order of the keys.
+
+        Raises LeaseLost when the worker's lease ran out: whatever was not finished is somebody else's.
+        """
+        waiting = deque(first)
+        threads = self._parts.settings.run_threads
+        with ThreadPoolExecutor(threads, thread_name_prefix="chunk") as pool:
+            for future in [pool.submit(self._work, waiting) for _ in range(threads)]:
+                future.result()
+        return sorted(self._outcomes.values(), key=lambda outcome: outcome.key)
+
+    def _work(self, waiting: deque[ClaimedChunk]) -> None:
+        with _Sources(self._parts) as sources:
+            while chunk := self._next(waiting):
+                outcome = self._attempt(sources, chunk)
+                with self._lock:
+                    self._outcomes[chunk.chunk_id] = outcome
+                    self._todo.ended(outcome, self._parts.settings.patience_seconds)
+                self._report(outcome)
+
+    def _next(self, waiting: deque[ClaimedChunk]) -> ClaimedChunk | None:
+        idle_since = time.monotonic()
+        while True:
+            with contextlib.suppress(IndexError):
+                return waiting.popleft()
+            if claimed := self.claim(1):
+                return claimed[0]
+            pause = self._pause()
+            if pause is None or time.monotonic() - idle_since > self._parts.settings.patience_seconds:
+                return None
+            self._worker.wait(pause)
+
+    def _pause(self) -> float | None:
+        """Seconds until it is worth looking again; None when others have taken or ended what was left."""
+        patience = self._parts.settings.patience_seconds
+        with self._lock:
+            wanted = self._todo.due(_CLAIM_WINDOW)
+            if wanted:
+                kept = self._patiently(lambda: queue.pending_within(self._parts.database, wanted, patience))
+                self._todo.drop(set(wanted) - set(kept))
+            return self._todo.pause()
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask the database again while it is away, as long as the lease can still be ours."""
+        while True:
+            self._worker.check()
+            try:
+                return ask()
+            except DatabaseUnavailable as error:
+                _log.warning("%s", error)
+                self._worker.wait(_BUSY_WAIT)
+
+    def _attempt(self, sources: _Sources, chunk: ClaimedChunk) -> ChunkOutcome:
+        started = time.monotonic()
+        try:
+            return self._process(sources.of(chunk.mailbox_id), chunk, started)
+        except LeaseLost as error:
+            self._worker.check()  # the worker's own lease: the whole run ends here
+            return _outcome(chunk, ChunkState.LOST, started, reason=str(error))
+        except Exception as error:  # noqa: BLE001 - the one place that records a failed attempt
+            sources.drop(chunk.mailbox_id)
+            return self._failed(chunk, error, started)
+
+    def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
+        fetched: list[RawMessage] = []
+        for message in source.fetch(chunk.span):
+            self._worker.check()
+            fetched.append(message)
+        at_fetch = time.monotonic()
+        messages, locations = to_rows(fetched, chunk.folder_role)
+        del fetched
+        at_parse = time.monotonic()
+        timings = {
+            "fetch_ms": round((at_fetch - started) * 1000, 1),
+            "parse_ms": round((at_parse - at_fetch) * 1000, 1),
+        }
+        # Landing again after a commit whose answer was lost finds everything there and the chunk completed.
+        counts = self._patiently(
+            lambda: land_chunk(
+                self._parts.database,
+                chunk,
+                messages,
+                locations,
+                duration_ms=_ms(started),
+                memory_usage=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                timings=timings,
+            )
+        )
+        return _outcome(chunk, ChunkState.COMPLETED, started, counts=counts)
+
+    def _failed(self, chunk: ClaimedChunk, error: Exception, started: float) -> ChunkOutcome:
+        category = categorize_exception(error)
+        provider = error if isinstance(error, ProviderError) else None
+        account = provider is not None and provider.scope is ErrorScope.ACCOUNT
+        reason = str(error) or type(error).__name__
+        _log.info("chunk %s attempt %d failed: %s: %s", chunk.key, chunk.attempt, category, type(error).__name__)
+        try:
+            answer = self._patiently(
+                lambda: queue.fail_chunk(
+                    self._parts.database,
+                    chunk,
+                    category=category,
+                    message=reason,
+                    code=provider.code if provider else type(error).__name__,
+                    retry_after=provider.retry_after if provider else None,
+                    account_scope=account,
+                    duration_ms=_ms(started),
+                )
+            )
+        except LeaseLost as lost:
+            self._worker.check()
+            return _outcome(chunk, ChunkState.LOST, started, reason=str(lost))
+        state = ChunkState.FAILED if answer.next_attempt_at is None else ChunkState.RETRY
+        return ChunkOutcome(
+            chunk_id=chunk.chunk_id,
+            key=chunk.key,
+            attempt=chunk.attempt,
+            state=state,
+            duration_ms=_ms(started),
+            category=category,
+            reason=reason,
+            next_attempt_at=answer.next_attempt_at,
+            seconds_to_next=answer.seconds_to_next,
+            account_scope=account,
+        )
+
+
+@dataclass
+class _Todo:
+    """The chunks that a run still wants: `ready` now, `later` when they are due again (monotonic seconds)."""
+
+    ready: list[int]
+    later: dict[int, float] = field(default_factory=dict[int, float])
+
+    def due(self, limit: int) -> list[int]:
+        now = time.monotonic()
+        for chunk_id in [c for c, at in self.later.items() if at <= now]:
+            del self.later[chunk_id]
+            self.ready.append(chunk_id)
+        return self.ready[:limit]
+
+    def drop(self, chunk_ids: Iterable[int]) -> None:
+        gone = set(chunk_ids)
+        self.ready = [c for c in self.ready if c not in gone]
+
+    def ended(self, outcome: ChunkOutcome, patience: float) -> None:
+        wait = outcome.seconds_to_next
+        if outcome.state is ChunkState.RETRY and wait is not None and wait <= patience:
+            self.later[outcome.chunk_id] = time.monotonic() + max(wait, 0.0)
+
+    def empty(self) -> bool:
+        return not self.ready and not self.later
+
+    def pause(self) -> float | None:
+        """Seconds until it is worth looking again; None when nothing is left to wait for."""
+        if self.ready:
+            return _BUSY_WAIT
+        if self.later:
+            return max(0.01, min(self.later.values()) - time.monotonic())
+        return None
+
+
+class _Sources:
+    """One thread's connections, by mailbox."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._open: dict[int, Source] = {}
+        self._mailboxes: dict[int, Mailbox] = {}
+
+    def of(self, mailbox_id: int) -> Source:
+        if mailbox_id not in self._open:
+            if mailbox_id not in self._mailboxes:
+                self._mailboxes[mailbox_id] = mailbox_by_id(self._parts.database, mailbox_id)
+            self._open[mailbox_id] = self._parts.open_mailbox(self._mailboxes[mailbox_id])
+        return self._open[mailbox_id]
+
+    def drop(self, mailbox_id: int) -> None:
+        if source := self._open.pop(mailbox_id, None):
+            source.close()
+
+    def __enter__(self) -> _Sources:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for mailbox_id in list(self._open):
+            self.drop(mailbox_id)
+
+
+def _outcome(
+    chunk: ClaimedChunk, state: ChunkState, started: float, *, counts: LandedCounts | None = None, reason: str | None = None
+) -> ChunkOutcome:
+    return ChunkOutcome(
+        chunk_id=chunk.chunk_id,
+        key=chunk.key,
+        attempt=chunk.attempt,
+        state=state,
+        duration_ms=_ms(started),
+        counts=counts,
+        reason=reason,
+    )
+
+
+def _ms(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)

@@ -1,0 +1,167 @@
+"""The door to PostgreSQL: a pool (SQLAlchemy), transactions on psycopg connections, named queries from sql/.
+
+Queries are files, `sql/queries/NAME.sql`, with `%(name)s` parameters. They run on the driver's connection:
+SQLAlchemy's `text()` would take `:foo` inside a function for a parameter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, LiteralString, Self, cast
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.rows import dict_row, tuple_row
+from sqlalchemy.engine import URL, make_url
+
+from chunk_sync.errors import DatabaseUnavailable, LeaseLost, UsageError
+from chunk_sync.settings import PROJECT_ROOT
+
+MINIMUM_VERSION = 150_000
+"""PostgreSQL 15, as `server_version` numbers it."""
+
+Row = dict[str, Any]
+Connection = psycopg.Connection[Row]
+
+_LEASE_LOST = ("CS001", "CS002")  # raised by complete_chunk, finish_plan; claim_chunks
+
+
+def sql_folder() -> Path:
+    """Find the SQL files: beside the package in a checkout, inside it in a wheel."""
+    inside = Path(__file__).parent.parent / "sql"
+    return inside if inside.is_dir() else PROJECT_ROOT / "sql"
+
+
+@functools.cache
+def query(name: str) -> LiteralString:
+    """Read the named query; its text is ours, never built from input."""
+    return cast("LiteralString", (sql_folder() / "queries" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+class Database:
+    """A pool of connections to the database of one installation. Threads may share it; processes may not."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 4, application: str = "chunk_sync") -> None:
+        url = _url(dsn)
+        self.dsn = url.render_as_string(hide_password=False)
+        self._engine = sa.create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=20,
+            pool_pre_ping=True,
+            connect_args={
+                "application_name": application,
+                "connect_timeout": 10,
+                "options": "-c search_path=chunk_sync -c timezone=UTC",
+            },
+        )
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Give a psycopg connection inside a transaction: committed at the end, rolled back on an error.
+
+        Raises LeaseLost when the database refused a stale lease, DatabaseUnavailable when it cannot be reached.
+        """
+        with self._connect() as conn:
+            try:
+                with conn.transaction():
+                    yield conn
+            except psycopg.Error as error:
+                if error.sqlstate in _LEASE_LOST:
+                    raise LeaseLost(str(error).splitlines()[0]) from error
+                if conn.closed:  # the server went away in the middle
+                    raise DatabaseUnavailable(_unavailable(self._engine.url, error)) from error
+                raise
+
+    @contextlib.contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        try:
+            pooled = self._engine.raw_connection()
+        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            raise DatabaseUnavailable(_unavailable(self._engine.url, error)) from error
+        conn = cast("psycopg.Connection[Any]", pooled.driver_connection)
+        conn.row_factory = dict_row  # ours only while we hold it: SQLAlchemy itself reads tuples
+        try:
+            yield conn
+        finally:
+            conn.row_factory = tuple_row
+            pooled.close()
+
+    def rows(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:
+        """Run a named query in a transaction of its own; its rows, if it gives any."""
+        return self.execute(query(name), parameters or {})
+
+    def row(self, name: str, parameters: Mapping[str, object] | None = None) -> Row | None:
+        """Run a named query; its first row, or None."""
+        rows = self.rows(name, parameters)
+        return rows[0] if rows else None
+
+    def execute(self, sql: LiteralString, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[Row]:
+        """Run one statement of a caller (the `psql` command, tests); rows, or nothing."""
+        with self.transaction() as conn:
+            cursor = conn.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def wait_until_reachable(dsn: str, seconds: float) -> None:
+    """Return when the database answers; raises DatabaseUnavailable after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            check_server(dsn)
+        except DatabaseUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def check_server(dsn: str) -> int:
+    """Connect once; the server's version number. Raises DatabaseUnavailable with what to do."""
+    url = _url(dsn)
+    arguments = cast("dict[str, Any]", url.translate_connect_args(username="user", database="dbname")) | dict(url.query)
+    try:
+        with psycopg.connect(**{"connect_timeout": 10, **arguments}) as conn:
+            version = conn.info.server_version
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailable(_unavailable(url, error)) from error
+    if version < MINIMUM_VERSION:
+        message = f"PostgreSQL {version // 10000} at {_place(url)} is too old: chunk_sync needs 15 or newer"
+        raise DatabaseUnavailable(message)
+    return version
+
+
+def _url(dsn: str) -> URL:
+    try:
+        url = make_url(dsn)
+    except sa.exc.ArgumentError:
+        message = "CHUNK_SYNC_DSN is not a database URL: write postgresql://user:password@host:5432/database"
+        raise UsageError(message) from None
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        message = f"CHUNK_SYNC_DSN names {url.get_backend_name()}: chunk_sync needs PostgreSQL (postgresql://…)"
+        raise UsageError(message)
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _place(url: URL) -> str:
+    return f"{url.host or 'the local socket'}:{url.port or 5432}/{url.database or ''}"
+
+
+def _unavailable(url: URL, error: BaseException) -> str:
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[-1].strip()
+    return f"cannot use PostgreSQL at {_place(url)}: {reason}; check CHUNK_SYNC_DSN and that the server runs"

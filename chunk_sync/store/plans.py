@@ -1,0 +1,212 @@
+"""Plans: a sync job becomes chunks and queue rows, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chunk_sync.domain.chunks import ChunkPlan
+from chunk_sync.errors import ErrorCategory
+from chunk_sync.store.database import Connection, Database, query
+
+
+@dataclass(frozen=True, slots=True)
+class JobToPlan:
+    """A sync job as its planner sees it."""
+
+    id: int
+    tenant_id: int
+    mailbox_id: int
+    sync_type: str
+    sync_from: datetime | None
+    sync_to: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderCursor:
+    """What the last plan knew of a folder: all UIDs up to `synced_uid` of this epoch have landed."""
+
+    uidvalidity: int
+    synced_uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRecord:
+    """A folder locked for a plan: `next_uid` numbers messages of sources without UIDs."""
+
+    id: int
+    next_uid: int
+    synced_uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSnapshot:
+    """A folder's snapshot, ready to be stored."""
+
+    key: str
+    path: str
+    role: str | None
+    uidvalidity: int
+    message_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What a plan became."""
+
+    status: str
+    chunks: int
+    emails: int
+    bytes: int
+
+
+def due_plans(database: Database, *, limit: int, mark_seconds: float) -> list[tuple[int, int]]:
+    """Take jobs that wait for a plan: (job id, plan attempts so far). Marked, so that they are not given twice."""
+    rows = database.rows("plan_due", {"limit": limit, "mark": timedelta(seconds=mark_seconds)})
+    return [(row["id"], row["plan_attempts"]) for row in rows]
+
+
+def claim_plan(database: Database, job_id: int, worker_id: int) -> JobToPlan | None:
+    """Begin a plan; None when the job is not to be planned now (taken, done, not due)."""
+    with database.transaction() as conn:
+        answer = conn.execute("SELECT claim_plan(%s, %s) AS attempt", (job_id, worker_id)).fetchone()
+        if answer is None or answer["attempt"] is None:
+            return None
+        row = conn.execute(query("plan_job"), {"job_id": job_id}).fetchone()
+    assert row is not None  # noqa: S101 - claimed in this transaction
+    return JobToPlan(row["id"], row["tenant_id"], row["mailbox_id"], row["sync_type"], row["sync_from"], row["sync_to"])
+
+
+def folder_cursors(database: Database, mailbox_id: int) -> dict[str, FolderCursor]:
+    """Read the cursors of a mailbox by folder key."""
+    rows = database.rows("plan_folders", {"mailbox_id": mailbox_id})
+    return {row["key"]: FolderCursor(row["uidvalidity"], row["synced_uid"]) for row in rows}
+
+
+def fail_plan(
+    database: Database,
+    job_id: int,
+    worker_id: int,
+    *,
+    category: ErrorCategory,
+    message: str,
+    retry_after: float | None,
+) -> str | None:
+    """Report a failed plan; returns the job's status (requested: tried again later), None when it is not ours."""
+    rows = database.execute(
+        "SELECT status::text FROM fail_plan(%s, %s, %s::error_category, %s, %s::integer)",
+        (
+            job_id,
+            worker_id,
+            category.value,
+            message.replace("\0", "\ufffd"),
+            None if retry_after is None else int(retry_after * 1000),
+        ),
+    )
+    return rows[0]["status"] if rows else None
+
+
+class PlanWriter:
+    """Writes one job's plan inside one transaction; nothing is seen of it before `finish` and the commit."""
+
+    def __init__(self, conn: Connection, job: JobToPlan) -> None:
+        self._conn = conn
+        self._job = job
+        self._chunks = 0
+        self._emails = 0
+        self._bytes = 0
+
+    def open_folder(self, snapshot: FolderSnapshot) -> FolderRecord:
+        """Store a folder's snapshot and lock its row."""
+        row = self._conn.execute(
+            query("plan_folder_save"),
+            {
+                "tenant_id": self._job.tenant_id,
+                "mailbox_id": self._job.mailbox_id,
+                "key": snapshot.key,
+                "path": snapshot.path,
+                "role": snapshot.role,
+                "uidvalidity": snapshot.uidvalidity,
+                "message_count": snapshot.message_count,
+            },
+        ).fetchone()
+        assert row is not None  # noqa: S101 - INSERT ... RETURNING
+        return FolderRecord(row["id"], row["next_uid"], row["synced_uid"])
+
+    def landed(self, folder_id: int, uidvalidity: int, above_uid: int = 0) -> Iterator[tuple[int, str | None]]:
+        """Stream what has landed of a folder's epoch: (uid, the source's id)."""
+        parameters = {"folder_id": folder_id, "uidvalidity": uidvalidity, "above_uid": above_uid}
+        with self._conn.cursor(name="landed") as cursor:
+            cursor.itersize = 20_000
+            for row in cursor.execute(query("plan_known"), parameters):
+                yield row["uid"], row["provider_id"]
+
+    def close_folder(
+        self,
+        folder: FolderRecord,
+        snapshot: FolderSnapshot,
+        chunks: Sequence[ChunkPlan],
+        *,
+        synced_uid: int,
+        next_uid: int,
+    ) -> None:
+        """Store a folder's chunks; `synced_uid` becomes its cursor when the job is complete."""
+        self._insert_chunks(folder.id, snapshot.uidvalidity, chunks)
+        self._conn.execute(
+            query("plan_folder_done"),
+            {
+                "job_id": self._job.id,
+                "folder_id": folder.id,
+                "tenant_id": self._job.tenant_id,
+                "uidvalidity": snapshot.uidvalidity,
+                "synced_uid": synced_uid,
+                "next_uid": next_uid,
+                "message_count": snapshot.message_count,
+                "planned_messages": sum(chunk.emails for chunk in chunks),
+                "planned_bytes": sum(chunk.bytes for chunk in chunks),
+            },
+        )
+
+    def _insert_chunks(self, folder_id: int, uidvalidity: int, chunks: Iterable[ChunkPlan]) -> None:
+        rows: list[dict[str, object]] = []
+        for chunk in chunks:
+            rows.append(
+                {
+                    "tenant_id": self._job.tenant_id,
+                    "mailbox_id": self._job.mailbox_id,
+                    "job_id": self._job.id,
+                    "chunk_index": self._chunks,
+                    "folder_id": folder_id,
+                    "uidvalidity": uidvalidity,
+                    "uids": str(chunk.uids),
+                    "provider_ids": None if chunk.provider_ids is None else list(chunk.provider_ids),
+                    "start_offset": self._emails,
+                    "end_offset": self._emails + chunk.emails - 1,
+                    "emails": chunk.emails,
+                    "bytes": chunk.bytes,
+                }
+            )
+            self._chunks += 1
+            self._emails += chunk.emails
+            self._bytes += chunk.bytes
+        if rows:
+            with self._conn.cursor() as cursor:
+                cursor.executemany(query("plan_chunk_insert"), rows)
+
+    def finish(self, worker_id: int) -> PlanResult:
+        """Enqueue the chunks and open the job; raises LeaseLost when the plan is not ours any more."""
+        self._conn.execute(query("plan_enqueue"), {"job_id": self._job.id})
+        row = self._conn.execute("SELECT finish_plan(%s, %s)::text AS status", (self._job.id, worker_id)).fetchone()
+        assert row is not None  # noqa: S101 - a function call
+        return PlanResult(row["status"], self._chunks, self._emails, self._bytes)
+
+
+def unregistered_jobs(database: Database, job_id: int | None = None) -> list[tuple[int, int]]:
+    """List planned jobs whose partition keys Dagster does not know: (job id, chunks)."""
+    return [(row["id"], row["total_chunks"]) for row in database.rows("keys_unregistered", {"job_id": job_id})]
+
+
+def mark_registered(database: Database, job_id: int) -> None:
+    """Note that Dagster knows a job's partition keys."""
+    database.rows("keys_registered", {"job_id": job_id})

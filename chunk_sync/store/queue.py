@@ -1,0 +1,249 @@
+"""The queue: workers and their leases, claims, what became of a chunk, recovery, dispatch.
+
+Thin: each function is one call of the SQL that decides (sql/functions). Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg.types.json import Jsonb
+
+from chunk_sync.domain.chunks import ClaimedChunk
+from chunk_sync.domain.dispatch import DueJob, Slice
+from chunk_sync.domain.spans import Span, UidSet
+from chunk_sync.errors import ErrorCategory, LeaseLost
+from chunk_sync.store.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedChunk:
+    """A chunk as the queue lists it."""
+
+    chunk_id: int
+    job_id: int
+    chunk_index: int
+    status: str
+    mailbox_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailureAnswer:
+    """What the database made of a failed attempt: due again at `next_attempt_at`, or None: dead letter."""
+
+    next_attempt_at: datetime | None
+    seconds_to_next: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredChunk:
+    """A chunk whose lease had run out: `status` is pending again, or failed."""
+
+    chunk_id: int
+    job_id: int
+    chunk_index: int
+    status: str
+    attempts: int
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreportedChunk:
+    """A completed chunk that Dagster was never told of."""
+
+    chunk_id: int
+    job_id: int
+    chunk_index: int
+    emails: int
+    bytes: int
+    attempts: int
+
+
+def open_worker(database: Database, name: str, lease_seconds: float, run_id: str | None) -> int:
+    """Register a worker; returns its id. Its lease covers all that it claims."""
+    rows = database.execute(
+        "SELECT open_worker(%s, %s, %s) AS id", (name, timedelta(seconds=lease_seconds), run_id)
+    )
+    return rows[0]["id"]
+
+
+def heartbeat(database: Database, worker_id: int, lease_seconds: float) -> bool:
+    """Renew a worker's lease; False when it has none any more and must stop."""
+    rows = database.execute(
+        "SELECT heartbeat(%s, %s) AS alive", (worker_id, timedelta(seconds=lease_seconds))
+    )
+    return rows[0]["alive"]
+
+
+def close_worker(database: Database, worker_id: int) -> int:
+    """End a worker; returns how many chunks it gave back unused."""
+    return database.execute("SELECT close_worker(%s) AS released", (worker_id,))[0]["released"]
+
+
+def chunks_by_index(database: Database, job_id: int, indexes: Sequence[int]) -> list[QueuedChunk]:
+    """Look chunks of a job up; unknown indexes are missing from the answer."""
+    rows = database.rows("chunks_by_index", {"job_id": job_id, "indexes": list(indexes)})
+    return [_queued(row) for row in rows]
+
+
+def due_chunks(
+    database: Database, *, limit: int, job_id: int | None = None, first_index: int = 0, last_index: int = 2**31 - 1
+) -> list[QueuedChunk]:
+    """List due chunks, of a job's range or wherever they are, the most urgent first."""
+    parameters = {"job_id": job_id, "first_index": first_index, "last_index": last_index, "limit": limit}
+    return [_queued(row) for row in database.rows("chunks_due", parameters)]
+
+
+def claim_chunks(database: Database, worker_id: int, chunk_ids: Sequence[int], limit: int) -> list[ClaimedChunk]:
+    """Claim up to `limit` due chunks among `chunk_ids`; raises LeaseLost when the worker's lease has run out."""
+    rows = database.rows("chunk_claim", {"worker_id": worker_id, "limit": limit, "chunk_ids": list(chunk_ids)})
+    return [_claimed(row) for row in rows]
+
+
+def pending_within(database: Database, chunk_ids: Sequence[int], seconds: float) -> list[int]:
+    """Of these chunks, those that are pending and can be claimed within `seconds`."""
+    rows = database.rows("chunks_pending_within", {"chunk_ids": list(chunk_ids), "patience": timedelta(seconds=seconds)})
+    return [row["chunk_id"] for row in rows]
+
+
+def fail_chunk(
+    database: Database,
+    chunk: ClaimedChunk,
+    *,
+    category: ErrorCategory,
+    message: str,
+    code: str | None,
+    retry_after: float | None,
+    account_scope: bool,
+    duration_ms: int,
+) -> FailureAnswer:
+    """Report a failed attempt; raises LeaseLost when the chunk is not ours any more."""
+    row = database.row(
+        "chunk_fail",
+        {
+            "chunk_id": chunk.chunk_id,
+            "lease_token": chunk.lease_token,
+            "category": category.value,
+            "message": message.replace("\0", "\ufffd"),
+            "code": code,
+            "retry_after_ms": None if retry_after is None else min(int(retry_after * 1000), 86_400_000),
+            "account_scope": account_scope,
+            "processing_time_ms": duration_ms,
+            "metadata": Jsonb({}),
+        },
+    )
+    if row is None or not row["accepted"]:
+        refusal = f"chunk {chunk.key} was given to another worker"
+        raise LeaseLost(refusal)
+    return FailureAnswer(row["next_attempt_at"] if row["chunk_status"] == "pending" else None, row["seconds_to_next"])
+
+
+def reopen_chunk(database: Database, chunk_id: int, *, reason: str, actor: str, run_id: str | None) -> str:
+    """Make a chunk run again by hand (audited); returns the status it had."""
+    rows = database.execute(
+        "SELECT reopen_chunk(%s, %s, %s, %s)::text AS was", (chunk_id, reason, actor, run_id)
+    )
+    return rows[0]["was"]
+
+
+def recover(database: Database, dead_run_ids: Sequence[str] = (), limit: int = 1000) -> list[RecoveredChunk]:
+    """Give back the chunks of workers that are dead: by their lease, or because Dagster says so."""
+    database.execute("SELECT recover_plans(%s)", (list(dead_run_ids),))
+    rows = database.rows("recover", {"limit": limit, "run_ids": list(dead_run_ids)})
+    return [
+        RecoveredChunk(
+            row["chunk_id"],
+            row["sync_job_id"],
+            row["chunk_index"],
+            row["chunk_status"],
+            row["attempts"],
+            row["run_id"],
+        )
+        for row in rows
+    ]
+
+
+def live_run_ids(database: Database) -> list[str]:
+    """List the runs that the database holds for alive."""
+    return [row["run_id"] for row in database.rows("workers_live")]
+
+
+def unreported_chunks(database: Database, *, quiet_seconds: float, limit: int) -> list[UnreportedChunk]:
+    """List completed chunks whose worker died before it told Dagster."""
+    rows = database.rows("chunks_unreported", {"quiet": timedelta(seconds=quiet_seconds), "limit": limit})
+    return [
+        UnreportedChunk(
+            row["chunk_id"],
+            row["sync_job_id"],
+            row["chunk_index"],
+            row["emails"],
+            row["bytes_processed"],
+            row["attempts"],
+        )
+        for row in rows
+    ]
+
+
+def mark_reported(database: Database, chunk_ids: Sequence[int]) -> None:
+    """Note that Dagster was told of these chunks."""
+    database.rows("chunks_reported", {"chunk_ids": list(chunk_ids)})
+
+
+def due_jobs(database: Database, *, jobs: int = 50, chunks_per_job: int = 2000) -> list[DueJob]:
+    """List jobs with due chunks that no live dispatch covers, in the order of service."""
+    return [
+        DueJob(**row) for row in database.rows("dispatch_due", {"jobs": jobs, "chunks_per_job": chunks_per_job})
+    ]
+
+
+def live_runs(database: Database) -> dict[int, int]:
+    """Count live dispatches by mailbox."""
+    return {row["mailbox_id"]: row["runs"] for row in database.rows("dispatch_live")}
+
+
+def add_dispatch(database: Database, piece: Slice, mark_seconds: float) -> int:
+    """Note that a run is asked for; the note expires unless a worker takes it. Returns its id."""
+    row = database.row(
+        "dispatch_add",
+        {
+            "tenant_id": piece.job.tenant_id,
+            "mailbox_id": piece.job.mailbox_id,
+            "job_id": piece.job.job_id,
+            "first_index": piece.first_index,
+            "last_index": piece.last_index,
+            "mark": timedelta(seconds=mark_seconds),
+        },
+    )
+    assert row is not None  # noqa: S101 - INSERT ... RETURNING
+    return row["id"]
+
+
+def take_dispatch(database: Database, dispatch_id: int, worker_id: int) -> tuple[int, int, int] | None:
+    """Begin what was asked for: (job, first index, last index); None when it was given up or is taken."""
+    row = database.row("dispatch_take", {"dispatch_id": dispatch_id, "worker_id": worker_id})
+    return None if row is None else (row["sync_job_id"], row["first_index"], row["last_index"])
+
+
+def _queued(row: Row) -> QueuedChunk:
+    return QueuedChunk(row["chunk_id"], row["sync_job_id"], row["chunk_index"], row["status"], row["mailbox_id"])
+
+
+def _claimed(row: Row) -> ClaimedChunk:
+    ids = row["provider_ids"]
+    return ClaimedChunk(
+        chunk_id=row["chunk_id"],
+        lease_token=row["lease_token"],
+        attempt=row["attempts"],
+        max_attempts=row["max_attempts"],
+        job_id=row["sync_job_id"],
+        chunk_index=row["chunk_index"],
+        tenant_id=row["tenant_id"],
+        mailbox_id=row["mailbox_id"],
+        folder_id=row["folder_id"],
+        folder_role=row["folder_role"],
+        span=Span(row["folder_key"], row["uidvalidity"], UidSet.parse(row["uids"]), None if ids is None else tuple(ids)),
+        estimated_emails=row["estimated_emails"],
+        estimated_bytes=row["estimated_bytes"],
+    )
