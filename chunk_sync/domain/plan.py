@@ -8,7 +8,17 @@ from datetime import datetime
 from chunk_sync.domain.chunks import ChunkPlan, PlannedMessage
 from chunk_sync.domain.spans import UidSet
 
-_ROLE_ORDER = {"inbox": 0, "sent": 1, None: 2, "flagged": 3, "drafts": 4, "archive": 5, "all": 6, "junk": 7, "trash": 8}
+_ROLE_ORDER = {
+    "inbox": 0,
+    "sent": 1,
+    None: 2,
+    "flagged": 3,
+    "drafts": 4,
+    "archive": 5,
+    "all": 6,
+    "junk": 7,
+    "trash": 8,
+}
 
 
 def plan_chunks(messages: Iterable[PlannedMessage], *, max_messages: int, max_bytes: int) -> Iterator[ChunkPlan]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chunk_sync.engine.credentials import reveal
-from chunk_sync.mail.address import MailboxAddress
+from chunk_sync.mail.address import parse_address
 from chunk_sync.mail.connect import open_source
 from chunk_sync.mail.source import Source
 from chunk_sync.settings import Settings
@@ -19,7 +19,7 @@ def source_opener(settings: Settings) -> SourceOpener:
 
     def open_mailbox(mailbox: Mailbox) -> Source:
         return open_source(
-            MailboxAddress.parse(mailbox.address),
+            parse_address(mailbox.address),
             reveal(mailbox.credential, settings),
             timeout=settings.source_timeout_seconds,
             max_message_bytes=settings.max_message_bytes,

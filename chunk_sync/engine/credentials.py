@@ -45,7 +45,9 @@ def reveal(reference: str | None, settings: Settings) -> str | None:
         return _cipher(settings, create=False).decrypt(value.encode()).decode()
     except (InvalidToken, UsageError) as error:
         place = settings.home / KEY_FILE
-        raise _auth(f"the sealed password cannot be opened: {place} (or CHUNK_SYNC_SECRET_KEY) is not its key") from error
+        raise _auth(
+            f"the sealed password cannot be opened: {place} (or CHUNK_SYNC_SECRET_KEY) is not its key"
+        ) from error
 
 
 def _auth(message: str) -> ProviderError:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from chunk_sync.domain.categorize import categorize_exception
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState, ClaimedChunk, LandedCounts
@@ -40,6 +40,10 @@ T = TypeVar("T")
 Report = Callable[[ChunkOutcome], None]
 
 
+class _Stopped(Exception):
+    """The run was cancelled while a chunk was being fetched."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a run works with."""
@@ -56,9 +60,10 @@ class ChunkRun:
         self._parts = parts
         self._worker = worker
         self._todo = _Todo(list(chunk_ids))
-        self._report = report or (lambda _: None)
+        self._report = report
         self._outcomes: dict[int, ChunkOutcome] = {}
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
 
     def claim(self, limit: int) -> list[ClaimedChunk]:
         """Claim the next due chunks of the run; [] when none is to be had right now."""
@@ -66,9 +71,7 @@ class ChunkRun:
             wanted = self._todo.due(_CLAIM_WINDOW)
             if not wanted:
                 return []
-            claimed = self._patiently(
-                lambda: queue.claim_chunks(self._parts.database, self._worker.id, wanted, limit)
-            )
+            claimed = self._patiently(lambda: queue.claim_chunks(self._parts.database, self._worker.id, wanted, limit))
             self._todo.drop(chunk.chunk_id for chunk in claimed)
             return claimed
 
@@ -80,22 +83,33 @@ class ChunkRun:
         waiting = deque(first)
         threads = self._parts.settings.run_threads
         with ThreadPoolExecutor(threads, thread_name_prefix="chunk") as pool:
-            for future in [pool.submit(self._work, waiting) for _ in range(threads)]:
-                future.result()
-        return sorted(self._outcomes.values(), key=lambda outcome: outcome.key)
+            try:
+                for future in [pool.submit(self._work, waiting) for _ in range(threads)]:
+                    future.result()
+            finally:
+                self._stopping.set()  # cancelled or broken: the other threads stop at their next message
+        return self.outcomes()
+
+    def outcomes(self) -> list[ChunkOutcome]:
+        """The last outcome of each chunk so far, in the order of the keys."""
+        with self._lock:
+            return sorted(self._outcomes.values(), key=lambda outcome: outcome.key)
 
     def _work(self, waiting: deque[ClaimedChunk]) -> None:
         with _Sources(self._parts) as sources:
             while chunk := self._next(waiting):
                 outcome = self._attempt(sources, chunk)
+                if outcome is None:
+                    return
                 with self._lock:
                     self._outcomes[chunk.chunk_id] = outcome
                     self._todo.ended(outcome, self._parts.settings.patience_seconds)
-                self._report(outcome)
+                if self._report:
+                    self._report(outcome)
 
     def _next(self, waiting: deque[ClaimedChunk]) -> ClaimedChunk | None:
         idle_since = time.monotonic()
-        while True:
+        while not self._stopping.is_set():
             with contextlib.suppress(IndexError):
                 return waiting.popleft()
             if claimed := self.claim(1):
@@ -104,6 +118,7 @@ class ChunkRun:
             if pause is None or time.monotonic() - idle_since > self._parts.settings.patience_seconds:
                 return None
             self._worker.wait(pause)
+        return None
 
     def _pause(self) -> float | None:
         """Seconds until it is worth looking again; None when others have taken or ended what was left."""
@@ -125,10 +140,13 @@ class ChunkRun:
                 _log.warning("%s", error)
                 self._worker.wait(_BUSY_WAIT)
 
-    def _attempt(self, sources: _Sources, chunk: ClaimedChunk) -> ChunkOutcome:
+    def _attempt(self, sources: _Sources, chunk: ClaimedChunk) -> ChunkOutcome | None:
+        """Process one chunk and record a failure; None when the run was stopped: the worker gives it back."""
         started = time.monotonic()
         try:
             return self._process(sources.of(chunk.mailbox_id), chunk, started)
+        except _Stopped:
+            return None
         except LeaseLost as error:
             self._worker.check()  # the worker's own lease: the whole run ends here
             return _outcome(chunk, ChunkState.LOST, started, reason=str(error))
@@ -140,6 +158,8 @@ class ChunkRun:
         fetched: list[RawMessage] = []
         for message in source.fetch(chunk.span):
             self._worker.check()
+            if self._stopping.is_set():
+                raise _Stopped
             fetched.append(message)
         at_fetch = time.monotonic()
         messages, locations = to_rows(fetched, chunk.folder_role)
@@ -254,7 +274,7 @@ class _Sources:
         if source := self._open.pop(mailbox_id, None):
             source.close()
 
-    def __enter__(self) -> _Sources:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -263,7 +283,12 @@ class _Sources:
 
 
 def _outcome(
-    chunk: ClaimedChunk, state: ChunkState, started: float, *, counts: LandedCounts | None = None, reason: str | None = None
+    chunk: ClaimedChunk,
+    state: ChunkState,
+    started: float,
+    *,
+    counts: LandedCounts | None = None,
+    reason: str | None = None,
 ) -> ChunkOutcome:
     return ChunkOutcome(
         chunk_id=chunk.chunk_id,

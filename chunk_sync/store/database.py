@@ -15,8 +15,10 @@ from typing import Any, LiteralString, Self, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row, tuple_row
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from chunk_sync.errors import DatabaseUnavailable, LeaseLost, UsageError
 from chunk_sync.settings import PROJECT_ROOT
@@ -81,7 +83,7 @@ class Database:
     def _connect(self) -> Iterator[Connection]:
         try:
             pooled = self._engine.raw_connection()
-        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+        except (OperationalError, psycopg.OperationalError) as error:
             raise DatabaseUnavailable(_unavailable(self._engine.url, error)) from error
         conn = cast("psycopg.Connection[Any]", pooled.driver_connection)
         conn.row_factory = dict_row  # ours only while we hold it: SQLAlchemy itself reads tuples
@@ -134,9 +136,10 @@ def wait_until_reachable(dsn: str, seconds: float) -> None:
 def check_server(dsn: str) -> int:
     """Connect once; the server's version number. Raises DatabaseUnavailable with what to do."""
     url = _url(dsn)
-    arguments = cast("dict[str, Any]", url.translate_connect_args(username="user", database="dbname")) | dict(url.query)
+    arguments = {**url.translate_connect_args(username="user", database="dbname"), **url.query}
+    conninfo = make_conninfo("", **{"connect_timeout": "10"} | {name: str(value) for name, value in arguments.items()})
     try:
-        with psycopg.connect(**{"connect_timeout": 10, **arguments}) as conn:
+        with psycopg.connect(conninfo) as conn:
             version = conn.info.server_version
     except psycopg.OperationalError as error:
         raise DatabaseUnavailable(_unavailable(url, error)) from error
@@ -149,7 +152,7 @@ def check_server(dsn: str) -> int:
 def _url(dsn: str) -> URL:
     try:
         url = make_url(dsn)
-    except sa.exc.ArgumentError:
+    except ArgumentError:
         message = "CHUNK_SYNC_DSN is not a database URL: write postgresql://user:password@host:5432/database"
         raise UsageError(message) from None
     if url.get_backend_name() not in {"postgresql", "postgres"}:

@@ -101,24 +101,24 @@ def request_sync(
     Without a type: incremental once a whole first sync was completed, initial before.
     """
     get_mailbox(database, mailbox, tenant)
+    parameters = {
+        "mailbox": mailbox,
+        "tenant": tenant,
+        "sync_type": sync_type,
+        "sync_from": sync_from,
+        "sync_to": sync_to,
+        "priority": priority,
+        "requested_by": requested_by,
+    }
     try:
-        row = database.row(
-            "job_request",
-            {
-                "mailbox": mailbox,
-                "tenant": tenant,
-                "sync_type": sync_type,
-                "sync_from": sync_from,
-                "sync_to": sync_to,
-                "priority": priority,
-                "requested_by": requested_by,
-            },
-        )
+        requested = database.rows("job_request", parameters)[0]
     except psycopg.errors.CheckViolation as error:
         message = "priority goes from 1 (last) to 30 (first), and --since must lie before --until"
         raise UsageError(message) from error
-    assert row is not None  # noqa: S101 - request_sync() returned this id
-    return SyncRequest(row["id"], str(row["public_id"]), row["sync_type"], row["priority"])
+    row = database.execute(
+        "SELECT id, sync_type::text, priority FROM sync_jobs WHERE public_id = %s", (requested["public_id"],)
+    )[0]
+    return SyncRequest(row["id"], str(requested["public_id"]), row["sync_type"], row["priority"])
 
 
 def _list(

@@ -134,7 +134,11 @@ def _insert_locations(
 ) -> LandedCounts:
     stored = [(row, ids[row.raw_sha256]) for row in locations if row.raw_sha256 is not None]
     oversize = [row for row in locations if row.raw_sha256 is None]
-    place = {"tenant_id": chunk.tenant_id, "folder_id": chunk.folder_id, "uidvalidity": chunk.span.uidvalidity}
+    place = {
+        "tenant_id": chunk.tenant_id,
+        "folder_id": chunk.folder_id,
+        "uidvalidity": chunk.span.uidvalidity,
+    }
     with conn.cursor() as cursor:
         cursor.executemany(
             query("location_insert"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import LiteralString, cast
 
 import psycopg
+from psycopg import sql
 
 from chunk_sync.errors import SchemaError
 from chunk_sync.store.database import Connection, Database, sql_folder
@@ -63,12 +64,19 @@ def migrate(database: Database) -> MigrationReport:
     return MigrationReport(version=version, applied=applied, objects=base + objects)
 
 
+def prepare_dagster_schema(database: Database) -> None:
+    """Make the schema for Dagster's own tables, where these live in the same database."""
+    database.execute("CREATE SCHEMA IF NOT EXISTS dagster")
+
+
 def schema_version(database: Database) -> int:
     """The last migration in the database; 0 when it has no schema of ours."""
     found = database.execute("SELECT to_regclass('chunk_sync.schema_migrations') IS NOT NULL AS found")
     if not found[0]["found"]:
         return 0
-    return database.execute("SELECT coalesce(max(version), 0) AS version FROM chunk_sync.schema_migrations")[0]["version"]
+    return database.execute("SELECT coalesce(max(version), 0) AS version FROM chunk_sync.schema_migrations")[0][
+        "version"
+    ]
 
 
 def check_schema(database: Database) -> None:
@@ -134,11 +142,7 @@ def _set_database_path(conn: Connection) -> None:
     name = conn.info.dbname
     try:
         with conn.transaction():
-            conn.execute(
-                psycopg.sql.SQL("ALTER DATABASE {} SET search_path = chunk_sync, public").format(
-                    psycopg.sql.Identifier(name)
-                )
-            )
+            conn.execute(sql.SQL("ALTER DATABASE {} SET search_path = chunk_sync, public").format(sql.Identifier(name)))
     except psycopg.errors.InsufficientPrivilege:
         return  # not the database's owner: `doctor` says so, our own connections set the path themselves
 

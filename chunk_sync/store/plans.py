@@ -61,10 +61,10 @@ class PlanResult:
     bytes: int
 
 
-def due_plans(database: Database, *, limit: int, mark_seconds: float) -> list[tuple[int, int]]:
-    """Take jobs that wait for a plan: (job id, plan attempts so far). Marked, so that they are not given twice."""
+def due_plans(database: Database, *, limit: int, mark_seconds: float) -> list[tuple[int, int, datetime]]:
+    """Take jobs that wait for a plan: (job id, plan attempts so far, marked until). Marked: not given twice."""
     rows = database.rows("plan_due", {"limit": limit, "mark": timedelta(seconds=mark_seconds)})
-    return [(row["id"], row["plan_attempts"]) for row in rows]
+    return [(row["id"], row["plan_attempts"], row["plan_dispatched_until"]) for row in rows]
 
 
 def claim_plan(database: Database, job_id: int, worker_id: int) -> JobToPlan | None:

@@ -63,17 +63,13 @@ class UnreportedChunk:
 
 def open_worker(database: Database, name: str, lease_seconds: float, run_id: str | None) -> int:
     """Register a worker; returns its id. Its lease covers all that it claims."""
-    rows = database.execute(
-        "SELECT open_worker(%s, %s, %s) AS id", (name, timedelta(seconds=lease_seconds), run_id)
-    )
+    rows = database.execute("SELECT open_worker(%s, %s, %s) AS id", (name, timedelta(seconds=lease_seconds), run_id))
     return rows[0]["id"]
 
 
 def heartbeat(database: Database, worker_id: int, lease_seconds: float) -> bool:
     """Renew a worker's lease; False when it has none any more and must stop."""
-    rows = database.execute(
-        "SELECT heartbeat(%s, %s) AS alive", (worker_id, timedelta(seconds=lease_seconds))
-    )
+    rows = database.execute("SELECT heartbeat(%s, %s) AS alive", (worker_id, timedelta(seconds=lease_seconds)))
     return rows[0]["alive"]
 
 
@@ -89,7 +85,12 @@ def chunks_by_index(database: Database, job_id: int, indexes: Sequence[int]) -> 
 
 
 def due_chunks(
-    database: Database, *, limit: int, job_id: int | None = None, first_index: int = 0, last_index: int = 2**31 - 1
+    database: Database,
+    *,
+    limit: int,
+    job_id: int | None = None,
+    first_index: int = 0,
+    last_index: int = 2**31 - 1,
 ) -> list[QueuedChunk]:
     """List due chunks, of a job's range or wherever they are, the most urgent first."""
     parameters = {"job_id": job_id, "first_index": first_index, "last_index": last_index, "limit": limit}
@@ -104,7 +105,9 @@ def claim_chunks(database: Database, worker_id: int, chunk_ids: Sequence[int], l
 
 def pending_within(database: Database, chunk_ids: Sequence[int], seconds: float) -> list[int]:
     """Of these chunks, those that are pending and can be claimed within `seconds`."""
-    rows = database.rows("chunks_pending_within", {"chunk_ids": list(chunk_ids), "patience": timedelta(seconds=seconds)})
+    rows = database.rows(
+        "chunks_pending_within", {"chunk_ids": list(chunk_ids), "patience": timedelta(seconds=seconds)}
+    )
     return [row["chunk_id"] for row in rows]
 
 
@@ -142,9 +145,7 @@ def fail_chunk(
 
 def reopen_chunk(database: Database, chunk_id: int, *, reason: str, actor: str, run_id: str | None) -> str:
     """Make a chunk run again by hand (audited); returns the status it had."""
-    rows = database.execute(
-        "SELECT reopen_chunk(%s, %s, %s, %s)::text AS was", (chunk_id, reason, actor, run_id)
-    )
+    rows = database.execute("SELECT reopen_chunk(%s, %s, %s, %s)::text AS was", (chunk_id, reason, actor, run_id))
     return rows[0]["was"]
 
 
@@ -193,9 +194,7 @@ def mark_reported(database: Database, chunk_ids: Sequence[int]) -> None:
 
 def due_jobs(database: Database, *, jobs: int = 50, chunks_per_job: int = 2000) -> list[DueJob]:
     """List jobs with due chunks that no live dispatch covers, in the order of service."""
-    return [
-        DueJob(**row) for row in database.rows("dispatch_due", {"jobs": jobs, "chunks_per_job": chunks_per_job})
-    ]
+    return [DueJob(**row) for row in database.rows("dispatch_due", {"jobs": jobs, "chunks_per_job": chunks_per_job})]
 
 
 def live_runs(database: Database) -> dict[int, int]:
@@ -243,7 +242,12 @@ def _claimed(row: Row) -> ClaimedChunk:
         mailbox_id=row["mailbox_id"],
         folder_id=row["folder_id"],
         folder_role=row["folder_role"],
-        span=Span(row["folder_key"], row["uidvalidity"], UidSet.parse(row["uids"]), None if ids is None else tuple(ids)),
+        span=Span(
+            row["folder_key"],
+            row["uidvalidity"],
+            UidSet.parse(row["uids"]),
+            None if ids is None else tuple(ids),
+        ),
         estimated_emails=row["estimated_emails"],
         estimated_bytes=row["estimated_bytes"],
     )

@@ -1,10 +1,13 @@
-"""What landed, as a verification reads it."""
+"""What landed, as a verification reads it: the kept bytes themselves are unpacked and hashed again."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
-from chunk_sync.store.database import Database
+import zstandard
+
+from chunk_sync.store.database import Database, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,21 @@ def landed_folders(database: Database, mailbox_id: int) -> dict[str, LandedFolde
 
 
 def landed_folder(database: Database, mailbox_id: int, key: str, uidvalidity: int) -> list[LandedMessage]:
-    """List what landed of a folder's epoch, quarantined messages included."""
-    rows = database.rows("verify_locations", {"mailbox_id": mailbox_id, "key": key, "uidvalidity": uidvalidity})
-    return [LandedMessage(row["provider_id"] or str(row["uid"]), row["sha256"]) for row in rows]
+    """List what landed of a folder's epoch, quarantined messages included; reads every kept byte."""
+    parameters = {"mailbox_id": mailbox_id, "key": key, "uidvalidity": uidvalidity}
+    with database.transaction() as conn, conn.cursor(name="verify") as cursor:
+        cursor.itersize = 200  # raw messages: a bounded number in memory
+        return [
+            LandedMessage(row["provider_id"] or str(row["uid"]), _hash(row["codec"], row["data"]))
+            for row in cursor.execute(query("verify_locations"), parameters)
+        ]
+
+
+def _hash(codec: str | None, data: bytes | None) -> bytes | None:
+    if data is None:
+        return None
+    try:
+        raw = zstandard.decompress(data) if codec == "zstd" else data
+    except zstandard.ZstdError:
+        return b""  # equal to no hash: reported as different
+    return hashlib.sha256(raw).digest()

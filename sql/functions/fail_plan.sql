@@ -13,7 +13,7 @@ BEGIN
     UPDATE sync_jobs j
     SET status = CASE WHEN v_delay_ms IS NULL THEN 'failed' ELSE 'requested' END::sync_job_status,
         plan_available_at = clock() + make_interval(secs => coalesce(v_delay_ms, 0) / 1000.0),
-        plan_dispatched_until = '-infinity', plan_worker_id = NULL,
+        plan_dispatched_until = 'epoch', plan_worker_id = NULL,
         completed_at = CASE WHEN v_delay_ms IS NULL THEN clock() END,
         error_category = p_category, error_message = left(p_message, 2000)
     WHERE j.id = p_sync_job_id AND j.status = 'planning' AND j.plan_worker_id = p_worker_id

@@ -39,7 +39,7 @@ CREATE TABLE mailbox_lanes (
     mailbox_id bigint PRIMARY KEY REFERENCES mailboxes ON DELETE CASCADE,
     tenant_id bigint NOT NULL REFERENCES tenants,
     connection_limit smallint NOT NULL DEFAULT 4 CHECK (connection_limit BETWEEN 1 AND 100),
-    not_before timestamptz NOT NULL DEFAULT '-infinity',  -- throttled or backing off until then
+    not_before timestamptz NOT NULL DEFAULT 'epoch',  -- throttled or backing off until then
     claimed_total bigint NOT NULL DEFAULT 0               -- virtual time: the least served mailbox comes first
 ) WITH (fillfactor = 50);
 
@@ -83,7 +83,7 @@ CREATE TABLE sync_jobs (
     plan_attempts smallint NOT NULL DEFAULT 0,
     plan_available_at timestamptz NOT NULL DEFAULT clock(),
     plan_worker_id bigint REFERENCES workers,
-    plan_dispatched_until timestamptz NOT NULL DEFAULT '-infinity',
+    plan_dispatched_until timestamptz NOT NULL DEFAULT 'epoch',
     total_chunks integer NOT NULL DEFAULT 0 CHECK (total_chunks >= 0),
     completed_chunks integer NOT NULL DEFAULT 0 CHECK (completed_chunks >= 0),
     failed_chunks integer NOT NULL DEFAULT 0 CHECK (failed_chunks >= 0),

@@ -1,5 +1,6 @@
 -- Progress of sync jobs with their mailbox: of one mailbox or all, the newest first; or the named jobs.
-SELECT s.*, m.name AS mailbox, t.name AS tenant, l.not_before
+SELECT s.*, m.name AS mailbox, t.name AS tenant,
+    CASE WHEN l.not_before > clock() THEN l.not_before END AS throttled_until
 FROM chunk_processing_status AS s
 INNER JOIN mailboxes AS m ON m.id = s.mailbox_id
 INNER JOIN tenants AS t ON t.id = s.tenant_id

@@ -6,4 +6,4 @@ WHERE id IN (
         AND plan_is_free(j.id)
     ORDER BY j.priority DESC, j.id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 )
-RETURNING id, plan_attempts
+RETURNING id, plan_attempts, plan_dispatched_until

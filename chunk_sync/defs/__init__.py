@@ -1,0 +1,1 @@
+"""DAGSTER: assets, ops, jobs, sensors, resources. Reads the context, calls one use case, logs metadata."""

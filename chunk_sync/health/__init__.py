@@ -1,0 +1,1 @@
+"""PANDAS: frame in, frame out, and charts. Reads nothing by itself."""
