@@ -68,12 +68,8 @@ class Settings:
             parallel_runs=int(number("CHUNK_SYNC_PARALLEL_RUNS", cls.parallel_runs, 1, 64)),
             chunk_messages=int(number("CHUNK_SYNC_CHUNK_MESSAGES", cls.chunk_messages, 25, 500)),
             chunk_bytes=int(number("CHUNK_SYNC_CHUNK_BYTES", cls.chunk_bytes, 1 << 10, 1 << 30)),
-            max_message_bytes=int(
-                number("CHUNK_SYNC_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1 << 10, 1 << 30)
-            ),
-            source_timeout_seconds=number(
-                "CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS", cls.source_timeout_seconds, 1, 3600
-            ),
+            max_message_bytes=int(number("CHUNK_SYNC_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1 << 10, 1 << 30)),
+            source_timeout_seconds=number("CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS", cls.source_timeout_seconds, 1, 3600),
         )
 
 

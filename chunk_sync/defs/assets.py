@@ -78,9 +78,9 @@ def planned_chunks(
     owners=OWNERS,
     description="Messages in PostgreSQL. A partition is a chunk: a frozen span of a folder, landed exactly once.",
 )
-def synced_emails(planned_chunks):  # noqa: ANN001, ANN201, ARG001 - a graph's body is read, not run
+def synced_emails(planned_chunks):  # noqa: ANN001, ANN201 - a graph's body is read, not run
     """Claim, process and complete a range of chunks."""
-    return complete_chunks(process_chunks(claim_chunks()))
+    return complete_chunks(process_chunks(claim_chunks(planned_chunks)))
 
 
 def _line(outcome: PlanOutcome) -> str:

@@ -38,7 +38,7 @@ class RequestConfig(dg.Config):
     priority: int = 0
 
 
-@dg.op(name="request_sync")
+@dg.op(name="request")
 def request_sync_op(context: dg.OpExecutionContext, config: RequestConfig, chunk_sync: ChunkSync) -> None:
     """Ask for a sync; the new_sync_jobs sensor finds it within seconds."""
     request = store_request(
@@ -57,7 +57,7 @@ def request_sync_op(context: dg.OpExecutionContext, config: RequestConfig, chunk
 @dg.job(
     name="request_sync",
     description="Ask for a sync of a mailbox. priority 0: by the type (30 urgent, 20 initial, 10 normal, 1 last).",
-    config=dg.RunConfig(ops={"request_sync": RequestConfig(mailbox="demo")}),
+    config=dg.RunConfig(ops={"request": RequestConfig(mailbox="demo")}),
 )
 def request_sync() -> None:
     """One op: the sensors do the rest."""

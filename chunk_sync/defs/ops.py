@@ -15,6 +15,7 @@ _SHOWN = 50
 
 
 @dg.op(
+    ins={"planned_chunks": dg.In(dg.Nothing)},
     out=dg.Out(io_manager_key=_IN_MEMORY),
     retry_policy=_INFRASTRUCTURE,
     description="Open a worker with a lease and claim the first chunks of the run's range.",

@@ -1,0 +1,123 @@
+"""`test`: run the project's tests, and install what they need beyond Python packages.
+
+Everything runs on the embedded PostgreSQL. Tests against a real Dovecot, in a browser or beside mbsync need
+programs of the system; without one they are left out, and the closing report says so.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from chunk_sync.errors import UsageError
+from chunk_sync.settings import PROJECT_ROOT, environment
+
+_SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # not on an ordinary user's PATH
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program that some tests need, its Debian package, and the Python package that drives it."""
+
+    name: str
+    package: str
+    programs: Sequence[str]
+    module: str | None = None
+
+    def program(self) -> str | None:
+        """Find the program's file."""
+        found = (shutil.which(name) or shutil.which(name, path=_SYSTEM_FOLDERS) for name in self.programs)
+        return next((path for path in found if path), None)
+
+    def has_module(self) -> bool:
+        """Tell whether the Python package is there, or none is needed."""
+        return self.module is None or importlib.util.find_spec(self.module) is not None
+
+    def available(self) -> bool:
+        """Tell whether tests that need this can run."""
+        return self.program() is not None and self.has_module()
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool("dovecot", package="dovecot-imapd", programs=("dovecot",)),
+        Tool("chromium", package="chromium", programs=("chromium", "chromium-browser"), module="playwright"),
+        Tool("isync", package="isync", programs=("mbsync",)),
+    )
+}
+
+
+def test(  # noqa: PT028 - a command, no test
+    context: typer.Context,
+    install_tools: Annotated[
+        bool,
+        typer.Option("--install-tools", help="Install Dovecot, Chromium and mbsync first (Debian, as root)."),
+    ] = False,
+) -> None:
+    """Run the tests; other arguments are pytest's."""
+    run_tests(context.args, install_tools=install_tools)
+
+
+def run_tests(args: Sequence[str], *, install_tools: bool) -> NoReturn:
+    """Become pytest. With `install_tools` every tool is installed first, and its tests must run."""
+    if importlib.util.find_spec("pytest") is None:
+        message = f"pytest is not installed: run {PROJECT_ROOT}/chunk-sync test, which installs it"
+        raise UsageError(message)
+    if install_tools:
+        _install_tools()
+    options = ["--require-tools"] if install_tools else []
+    os.chdir(PROJECT_ROOT)
+    # Not a child: Ctrl-C and SIGTERM are pytest's, which has servers to stop.
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *options, *args])  # noqa: S606 - ourselves
+
+
+def _install_tools() -> None:
+    packages = [tool.package for tool in TOOLS.values() if not tool.program()]
+    if packages:
+        _apt_install(packages)
+    if not all(tool.has_module() for tool in TOOLS.values()):
+        _run([*_package_installer(), "--no-deps", "--require-hashes", "-r", "requirements-browser.txt"])
+        importlib.invalidate_caches()
+    if missing := [tool.name for tool in TOOLS.values() if not tool.available()]:
+        message = f"installed, but still not found: {', '.join(missing)}"
+        raise UsageError(message)
+
+
+def _apt_install(packages: Sequence[str]) -> None:
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        message = (
+            f"--install-tools needs root and Debian's apt-get: install {', '.join(packages)} yourself, "
+            "or leave --install-tools out"
+        )
+        raise UsageError(message)
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    _run(["apt-get", "-qq", "update"], quiet)
+    _run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages], quiet)
+
+
+def _package_installer() -> list[str]:
+    """Find what installs into our environment: an environment that uv made has no pip."""
+    for uv in (shutil.which("uv"), str(PROJECT_ROOT / ".uv" / "bin" / "uv")):
+        if uv and Path(uv).exists():
+            return [uv, "pip", "install", "-q", "-p", sys.executable]
+    return [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+
+
+def _run(command: Sequence[str], extra: dict[str, str] | None = None) -> None:
+    # What it prints is for people; standard output stays pytest's.
+    done = subprocess.run(  # noqa: S603 - apt-get, uv or pip, with our own arguments
+        command, cwd=PROJECT_ROOT, env=environment() | (extra or {}), stdout=sys.stderr.fileno(), check=False
+    )
+    if done.returncode:
+        message = f"{' '.join(command[:4])} … failed with exit code {done.returncode}, see above"
+        raise UsageError(message)

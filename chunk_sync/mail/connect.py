@@ -1,0 +1,40 @@
+"""From an address to a source: the one place that knows all kinds of mailboxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chunk_sync.errors import UsageError
+from chunk_sync.mail.address import MailboxAddress
+from chunk_sync.mail.imap import ImapLimits, ImapSource
+from chunk_sync.mail.imap_wire import Endpoint
+from chunk_sync.mail.maildir import MaildirSource
+from chunk_sync.mail.mbox import MboxSource
+from chunk_sync.mail.source import Source
+
+
+def open_source(
+    address: MailboxAddress,
+    password: str | None,
+    *,
+    timeout: float = 60.0,
+    max_message_bytes: int = 100 << 20,
+) -> Source:
+    """Make the source of a mailbox; nothing is connected or read until it is used.
+
+    `timeout` is the longest silence of a server in seconds; messages above `max_message_bytes` come
+    without their bytes. Raises UsageError when an IMAP address comes without a password.
+    """
+    path = Path(address.path or "")
+    if address.scheme == "maildir":
+        return MaildirSource(path, max_message_bytes)
+    if address.scheme == "mbox":
+        return MboxSource(path, max_message_bytes)
+    if not password:
+        message = f"no password for {address}: answer the prompt, or use --password-env or --password-file"
+        raise UsageError(message)
+    endpoint = Endpoint(
+        address.host or "", address.port or 0, tls=address.scheme == "imaps", ca_file=address.ca_file
+    )
+    limits = ImapLimits(silence=timeout, max_message_bytes=max_message_bytes)
+    return ImapSource(endpoint, address.user or "", password, limits)

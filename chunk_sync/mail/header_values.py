@@ -1,0 +1,202 @@
+"""What stands in header fields: addresses, dates, message ids, MIME parameters. Pure, and never raises.
+
+The grammars are read loosely and in linear time: mail is written by everybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from email.utils import mktime_tz, parsedate_tz
+from urllib.parse import unquote_to_bytes
+
+from chunk_sync.mail.archive import instant
+from chunk_sync.mail.headers import decode_words
+from chunk_sync.mail.textclean import clean_text, decode_text, fold_whitespace
+
+_LONGEST_NAME = 500
+_LONGEST_ID = 500
+_LONGEST_DATE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One mailbox of an address field; at least one of the two is given."""
+
+    name: str | None
+    address: str | None
+
+
+_ADDRESS_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|<([^<>]*)>|([,;:()])|([^",;:<>()]+)|.', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+class _OneAddress:
+    """The pieces of the address that is being read."""
+
+    __slots__ = ("angle", "comment", "text")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.angle: str | None = None
+        self.comment: list[str] = []
+
+    def finish(self) -> Address | None:
+        name, address = "".join(self.text), self.angle
+        if address is None and "@" in name:
+            name, address = _split_bare(name)
+        name = fold_whitespace(name) or fold_whitespace("".join(self.comment))
+        if "=?" in name:
+            name = fold_whitespace(decode_words(name))
+        # A route (`<@a,@b:user@host>`, obsolete since 2001) is no part of the address.
+        if address and address.startswith("@"):
+            address = address.rpartition(":")[2]
+        address = "".join((address or "").split())
+        if not name and not address:
+            return None
+        return Address(clean_text(name)[:_LONGEST_NAME] or None, clean_text(address)[:_LONGEST_NAME] or None)
+
+
+def parse_addresses(value: str, limit: int) -> tuple[Address, ...]:
+    """Read an address list as it was written (encoded words still encoded), groups flattened; at most `limit`."""
+    found: list[Address] = []
+    for address in _addresses(value):
+        if len(found) == limit:
+            break
+        found.append(address)
+    return tuple(found)
+
+
+def _addresses(value: str) -> Iterator[Address]:
+    one, depth = _OneAddress(), 0
+    for match in _ADDRESS_TOKEN.finditer(value):
+        quoted, angle, sign, text = match.groups()
+        if sign in {"(", ")"}:
+            depth = max(0, depth + (1 if sign == "(" else -1))
+        elif depth:
+            one.comment.append(match[0])
+        elif sign == ":" and one.angle is None:
+            one = _OneAddress()  # what came before is the name of a group
+        elif sign in {",", ";"}:
+            if (finished := one.finish()) is not None:
+                yield finished
+            one = _OneAddress()
+        elif angle is not None and one.angle is None:
+            one.angle = angle
+        elif quoted is not None:
+            # A quoted local part keeps its quotes: it belongs to the address.
+            is_local_part = value[match.end() : match.end() + 1] == "@"
+            one.text.append(quoted if is_local_part else _ESCAPE.sub(r"\1", quoted[1:-1]))
+        else:
+            one.text.append(text or " ")  # a quote or a bracket without its other half
+    if (finished := one.finish()) is not None:
+        yield finished
+
+
+def _split_bare(text: str) -> tuple[str, str]:
+    """Find the address in a text without angle brackets: the first word with an @."""
+    if text.startswith('"') and '"@' in text:
+        return "", text.strip()
+    words = text.split()
+    address = next(word for word in words if "@" in word)
+    words.remove(address)
+    return " ".join(words), address
+
+
+_USUAL_DATE = re.compile(
+    r"(?:[A-Za-z]{3}, +)?(\d{1,2}) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: +\([^()]*\))?"
+)
+_MONTHS = {
+    name: number
+    for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)  # noqa: SIM905
+}
+
+
+def parse_date(text: str) -> datetime | None:
+    """Read a Date field as UTC; None when it names no moment between 1970 and 2100."""
+    usual = _USUAL_DATE.fullmatch(text)
+    try:
+        if usual and usual[2].lower() in _MONTHS:
+            day, year, hour, minute, second, zone_hours, zone_minutes = map(int, usual.group(1, 3, 4, 5, 6, 8, 9))
+            zone = timedelta(hours=zone_hours, minutes=zone_minutes) * (-1 if usual[7] == "-" else 1)
+            local = datetime(year, _MONTHS[usual[2].lower()], day, hour, minute, min(second, 59), 0, timezone(zone))
+            return instant(local.timestamp())
+        parsed = parsedate_tz(text[:_LONGEST_DATE])
+        return instant(mktime_tz(parsed)) if parsed else None
+    except (ValueError, OverflowError, TypeError, LookupError):
+        return None
+
+
+_ID = re.compile(r"<([^<>]*)>")
+
+
+def parse_ids(text: str) -> list[str]:
+    """Read message ids without their angle brackets, in order; glued ones (`<a><b>`) are told apart.
+
+    A field without any bracket may be one bare id. Overlong ids keep their beginning and a hash.
+    """
+    found = [tidy for inner in _ID.findall(text) if (tidy := _tidy_id(inner))]
+    if not found and "<" not in text and "@" in text and len(text.split()) == 1:
+        found = [_tidy_id(text)]
+    return found
+
+
+def _tidy_id(text: str) -> str:
+    tidy = "".join(text.split())
+    if len(tidy) <= _LONGEST_ID:
+        return tidy
+    return f"{tidy[: _LONGEST_ID - 65]}#{hashlib.sha256(tidy.encode()).hexdigest()}"
+
+
+def shorten_references(ids: list[str], limit: int) -> tuple[str, ...]:
+    """Drop doubles, and cut a long chain in its middle: the thread's root and the nearest parents stay."""
+    unique = list(dict.fromkeys(ids))
+    return tuple(unique if len(unique) <= limit else unique[:1] + unique[1 - limit :])
+
+
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
+_NUMBERED = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
+
+
+def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
+    """Read `text/plain; charset=utf-8` into its main value and its parameters, names in lower case.
+
+    Values come decoded: RFC 2231 (`name*0*=utf-8''…`), and encoded words where they do not belong.
+    """
+    plain: dict[str, str] = {}
+    pieces: dict[str, list[tuple[int, bool, str]]] = {}
+    for name, text in _PARAMETER.findall(value):
+        match = _NUMBERED.fullmatch(name.lower())
+        if match is None:
+            continue
+        if match[2] is None and match[3] is None:
+            plain.setdefault(match[1], _unquoted(text))
+        else:
+            pieces.setdefault(match[1], []).append((int(match[2] or 0), bool(match[3]), _unquoted(text)))
+    decoded = {name: clean_text(decode_words(text) if "=?" in text else text) for name, text in plain.items()}
+    # The extended form wins: the plain one beside it is for old programs.
+    decoded.update({name: _joined(numbered) for name, numbered in pieces.items()})
+    return fold_whitespace(value.partition(";")[0]).lower(), decoded
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if not text.startswith('"'):
+        return text
+    # Only the two characters that need it are unescaped: Windows paths come with bare backslashes.
+    return text[1:].removesuffix('"').replace('\\"', '"').replace("\\\\", "\\")
+
+
+def _joined(pieces: list[tuple[int, bool, str]]) -> str:
+    """Put the pieces of an RFC 2231 value together; the charset stands in the first."""
+    charset, data = "", b""
+    for index, (_, extended, text) in enumerate(sorted(pieces, key=lambda piece: piece[0])):
+        rest = text
+        if index == 0 and extended and text.count("'") >= 2:  # noqa: PLR2004  charset'language'text
+            charset, _, rest = text.split("'", 2)
+        data += unquote_to_bytes(rest) if extended else rest.encode("utf-8", "replace")
+    return decode_text(data, charset or None)[0]
+

@@ -1,0 +1,122 @@
+"""Header fields: from the bytes of a message to decoded, storable text. Pure, and never raises.
+
+One implementation for both parsers, so that no header depends on which of them read the body.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+
+from chunk_sync.mail.textclean import clean_text, decode_text
+
+_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?", re.MULTILINE)
+_FIRST_LINES = (b"From ", b">From ")
+_FOLD = re.compile(r"[\r\n]+[ \t]*")
+# The encoded text of a word holds no `?`; spaces are forbidden too, but common.
+_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]*)\?=")
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """The fields of a message in their order, values still raw; `body` is the offset of its body."""
+
+    fields: tuple[tuple[str, bytes], ...]
+    body: int
+    defects: tuple[str, ...]
+
+    def values(self, name: str) -> list[bytes]:
+        """Find all values of a field, given in lower case."""
+        return [value for field, value in self.fields if field.lower() == name]
+
+    def first(self, name: str) -> bytes | None:
+        """Find the first value of a field, given in lower case."""
+        return next((value for field, value in self.fields if field.lower() == name), None)
+
+
+def split_headers(raw: bytes) -> HeaderBlock:
+    """Read the header fields and find the body.
+
+    Lines that are no fields are passed over when fields follow them; else the body begins there. A
+    message without any field is all body.
+    """
+    start = raw.find(b"\n") + 1 if raw.startswith(_FIRST_LINES) else 0
+    end, body = _block_end(raw, start)
+    fields: list[tuple[str, bytes]] = []
+    junk: int | None = None
+    position = start
+    for match in _FIELD.finditer(raw, start, end):
+        if match.start() > position and junk is None:
+            junk = position
+        position = match.end()
+        fields.append((match[1].decode("ascii"), match[2]))
+    if not fields:
+        return HeaderBlock((), 0, ("no-headers",))
+    if position < end and raw[position:end].strip():
+        return HeaderBlock(tuple(fields), position, ("malformed-header",))
+    defects = ("malformed-header",) if junk is not None or raw.startswith(_FIRST_LINES[1]) else ()
+    return HeaderBlock(tuple(fields), body, defects)
+
+
+def decode_header(value: bytes) -> str:
+    """Decode a field's value: unfolded, encoded words read, storable; what is too long is cut."""
+    text = unfold(value)
+    return clean_text(decode_words(text)) if "=?" in text else text
+
+
+def unfold(value: bytes, limit: int = 1 << 16) -> str:
+    """Make one line of a field's value without reading its encoded words; storable, cut at `limit` bytes."""
+    value = value[:limit].strip()
+    text = value.decode("ascii") if value.isascii() else decode_text(value, None)[0]
+    if "\n" in text or "\r" in text:
+        text = _FOLD.sub(" ", text)
+    return clean_text(text)
+
+
+def decode_words(text: str) -> str:
+    """Decode RFC 2047 words; those that cannot be decoded stay as they are.
+
+    Bytes of neighbouring words in one charset are joined first: many programs cut characters in half.
+    """
+    parts: list[str] = []
+    pending, pending_charset = b"", ""
+    position = 0
+    for match in _WORD.finditer(text):
+        gap, charset, data = text[position : match.start()], match[1].lower(), _word_bytes(match[2], match[3])
+        if data is None:
+            continue
+        follows = bool(pending_charset) and not gap.strip()
+        if not (follows and charset == pending_charset):
+            parts.append(_flush(pending, pending_charset))
+            parts.append("" if follows else gap)
+            pending, pending_charset = b"", charset
+        pending += data
+        position = match.end()
+    parts.append(_flush(pending, pending_charset))
+    parts.append(text[position:])
+    return "".join(parts)
+
+
+def _block_end(raw: bytes, start: int) -> tuple[int, int]:
+    """Find where the header block ends and the body begins; without a blank line both are the end."""
+    if raw[start : start + 1] == b"\n" or raw[start : start + 2] == b"\r\n":
+        return start, raw.find(b"\n", start) + 1
+    unix, dos = raw.find(b"\n\n", start), raw.find(b"\n\r\n", start)
+    if unix >= 0 and (dos < 0 or unix < dos):
+        return unix + 1, unix + 2
+    return (dos + 1, dos + 3) if dos >= 0 else (len(raw), len(raw))
+
+
+def _word_bytes(encoding: str, text: str) -> bytes | None:
+    try:
+        if encoding in "qQ":
+            return binascii.a2b_qp(text.encode("ascii"), header=True)
+        packed = text.rstrip("=").encode("ascii")
+        return binascii.a2b_base64(packed + b"=" * (-len(packed) % 4))
+    except (binascii.Error, UnicodeEncodeError):
+        return None
+
+
+def _flush(data: bytes, charset: str) -> str:
+    return decode_text(data, charset)[0] if charset else ""

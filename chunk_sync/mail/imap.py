@@ -1,0 +1,220 @@
+"""The IMAP source: folders, snapshots, listings and spans of one account. It never changes a mailbox.
+
+Folders are opened with EXAMINE and bodies read with BODY.PEEK[], so no flag moves. Messages are named
+by UID within a UIDVALIDITY and yielded as they arrive, so that a cut keeps what came before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from chunk_sync.domain.spans import Span
+from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
+from chunk_sync.mail import imap_dialogue as dialogue
+from chunk_sync.mail.imap_errors import Stage, translated
+from chunk_sync.mail.imap_names import with_roles
+from chunk_sync.mail.imap_wire import Endpoint, ImapWire
+from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, SourceFolder
+
+_log = logging.getLogger(__name__)
+
+_MESSAGES_A_BATCH = 500
+_FIRST_WINDOW = 10_000
+_WIDEST_WINDOW = 1 << 24
+_LAST_UID = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImapLimits:
+    """How long and how large: `silence` and `patience` in seconds, `pace` in bytes a second.
+
+    No single wait may exceed `silence`, and all waits of a fetch together not `patience` plus what its
+    bytes need at `pace`: a server that drips never runs into the first limit.
+    """
+
+    silence: float = 60.0
+    patience: float = 60.0
+    pace: float = 50_000.0
+    max_message_bytes: int = 100 << 20
+
+
+class ImapSource:
+    """One IMAP account. It connects on first use, and anew after a cut; every error is a ProviderError."""
+
+    def __init__(self, endpoint: Endpoint, user: str, password: str, limits: ImapLimits) -> None:
+        self._endpoint = endpoint
+        self._user = user
+        self._password = password
+        self._limits = limits
+        self._wire: ImapWire | None = None
+        self._opened: tuple[str, int] | None = None
+        self._secrets = _spellings(user, password)
+
+    def folders(self) -> list[SourceFolder]:
+        """List the folders that can hold messages, inbox first."""
+        wire = self._connected()
+        with translated(Stage.LIST, self._secrets):
+            return with_roles(dialogue.list_folders(wire))
+
+    def snapshot(self, folder: SourceFolder) -> Snapshot:
+        """Freeze a folder: its UIDVALIDITY, UIDNEXT and number of messages now."""
+        wire = self._connected()
+        tag = self._start_opening(wire, folder.key)
+        with translated(Stage.SELECT, self._secrets):
+            opened = dialogue.read_opened(wire.replies(tag))
+            uid_next = opened.uid_next
+            if uid_next is None:  # never ask an empty folder for `*`: some servers answer BAD
+                uid_next = dialogue.ask_highest_uid(wire) + 1 if opened.exists else 1
+        self._opened = (folder.key, opened.uidvalidity)
+        return Snapshot(folder, opened.uidvalidity, uid_next, opened.exists)
+
+    def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
+        """List the snapshot's messages above a UID in ascending windows of UIDs, a window a command."""
+        low, last = above_uid + 1, min(snapshot.uid_next - 1, _LAST_UID)
+        if not snapshot.message_count:
+            return
+        width, widest = _FIRST_WINDOW, _WIDEST_WINDOW
+        known: set[int] = set()
+        while low <= last:
+            high = min(low + width - 1, last)
+            wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
+            with translated(Stage.FETCH, self._secrets):
+                complete = yield from dialogue.list_window(wire, low, high, known)
+            if not complete and width > 1:
+                width = widest = max(1, width // 4)
+                continue
+            low = high + 1
+            # UIDs are sparse: stride over emptiness, and step where the messages are.
+            width = min(widest, width * 4 if len(known) * 8 < width else _FIRST_WINDOW)
+            known.clear()
+
+    def fetch(self, span: Span) -> Iterator[RawMessage]:
+        """Stream the span's messages; those that it does not yield are gone from the folder."""
+        self._opened = None  # EXAMINE at every fetch: the epoch is checked, and expunges are seen
+        wanted = sorted(span.uids)
+        if not wanted:
+            self._open(span.folder_key, span.uidvalidity)
+        while wanted:
+            missing: list[int] = []
+            for start in range(0, len(wanted), _MESSAGES_A_BATCH):
+                missing += yield from self._fetch_batch(span, wanted[start : start + _MESSAGES_A_BATCH])
+            progress = len(missing) < len(wanted)
+            wanted = self._still_there(span, missing)
+            if wanted and not progress:
+                message = f"the mail server has {len(wanted)} messages that it does not deliver"
+                raise ProviderError(message, ErrorCategory.TEMPORARY, code="NOTDELIVERED")
+
+    def close(self) -> None:
+        """Let the connection go; never raises."""
+        wire, self._wire, self._opened = self._wire, None, None
+        if wire is None:
+            return
+        try:
+            if wire.is_idle:
+                wire.start("LOGOUT")
+        except OSError:
+            _log.debug("the connection was gone before LOGOUT")
+        finally:
+            wire.shutdown()
+
+    def __enter__(self) -> Self:
+        """Enter; the connection is made on first use."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+    def _connected(self) -> ImapWire:
+        """Return a logged-in connection that owes no answer: a new one after a cut or an abandoned stream."""
+        if self._wire is None or not self._wire.is_idle:
+            self.close()
+            self._wire = self._log_in()
+        self._wire.allow(self._limits.patience)
+        return self._wire
+
+    def _log_in(self) -> ImapWire:
+        limits = self._limits
+        with translated(Stage.CONNECT, self._secrets):
+            wire = ImapWire(
+                self._endpoint,
+                silence=limits.silence,
+                patience=limits.patience,
+                max_literal=limits.max_message_bytes,
+            )
+        try:
+            with translated(Stage.CONNECT, self._secrets):
+                wire.secure()
+            with translated(Stage.LOGIN, self._secrets):
+                wire.sign_in(self._user, self._password)
+        except ProviderError:
+            wire.shutdown()
+            raise
+        return wire
+
+    def _open(self, key: str, uidvalidity: int) -> ImapWire:
+        """Open a folder read-only unless it is open already; raises data_conflict when its epoch has ended."""
+        wire = self._connected()
+        if self._opened != (key, uidvalidity):
+            self._finish_opening(wire, self._start_opening(wire, key), key, uidvalidity)
+        return wire
+
+    def _start_opening(self, wire: ImapWire, key: str) -> bytes:
+        self._opened = None
+        with translated(Stage.SELECT, self._secrets):
+            return wire.start("EXAMINE", key.encode("latin-1"))
+
+    def _finish_opening(self, wire: ImapWire, tag: bytes, key: str, uidvalidity: int) -> None:
+        with translated(Stage.SELECT, self._secrets):
+            now = dialogue.read_opened(wire.replies(tag)).uidvalidity
+        if now != uidvalidity:
+            message = f"the folder was numbered anew (UIDVALIDITY {uidvalidity} became {now}): plan it again"
+            raise ProviderError(
+                message, ErrorCategory.DATA_CONFLICT, scope=ErrorScope.FOLDER, code="UIDVALIDITY"
+            )
+        self._opened = (key, uidvalidity)
+
+    def _fetch_batch(self, span: Span, uids: list[int]) -> Generator[RawMessage, None, list[int]]:
+        """Fetch some messages of a span; returns the UIDs that did not come."""
+        wire = self._connected()
+        is_open = self._opened == (span.folder_key, span.uidvalidity)
+        # The first question goes out together with EXAMINE: a round trip less for every chunk.
+        opening = None if is_open else self._start_opening(wire, span.folder_key)
+        with translated(Stage.FETCH, self._secrets):
+            tag = dialogue.start_announcing(wire, uids)
+        if opening is not None:
+            self._finish_opening(wire, opening, span.folder_key, span.uidvalidity)
+        with translated(Stage.FETCH, self._secrets):
+            announced = dialogue.read_announced(wire, tag, uids)
+            cap = self._limits.max_message_bytes
+            small = {uid: message for uid, message in announced.items() if message.size <= cap}
+            wire.extend(sum(message.size for message in small.values()) / self._limits.pace)
+            missing = set(uids)
+            for message in dialogue.fetch_bodies(wire, small):
+                missing.discard(message.uid)
+                yield message
+        for uid in announced.keys() - small.keys():
+            missing.discard(uid)
+            large = announced[uid]
+            yield RawMessage(uid, None, large.size, large.flags, large.received_at)
+        return sorted(missing)
+
+    def _still_there(self, span: Span, uids: list[int]) -> list[int]:
+        """Make sure which messages that did not come are gone; returns those that are not."""
+        existing: set[int] = set()
+        for start in range(0, len(uids), _MESSAGES_A_BATCH):
+            wire = self._open(span.folder_key, span.uidvalidity)
+            with translated(Stage.FETCH, self._secrets):
+                existing |= dialogue.ask_existing(wire, uids[start : start + _MESSAGES_A_BATCH])
+        return sorted(existing)
+
+
+def _spellings(user: str, password: str) -> tuple[str, ...]:
+    """Write a password in all the ways in which it goes over the wire, to cut them out of any text."""
+    plain = base64.b64encode(f"\0{user}\0{password}".encode(errors="surrogateescape")).decode("ascii")
+    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
+    return tuple(secret for secret in (plain, quoted, password) if secret)

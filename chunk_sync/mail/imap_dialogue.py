@@ -1,0 +1,197 @@
+"""Questions to an open IMAP connection and their checked answers: one function a command.
+
+Nothing here knows of sources, epochs or retries. Replies that were not asked for (flags changed by
+others, new arrivals) are passed over, doubled ones and other people's UIDs too.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from chunk_sync.domain.spans import UidSet
+from chunk_sync.mail.imap_errors import ServerRefused
+from chunk_sync.mail.imap_names import FolderName, readable_name
+from chunk_sync.mail.imap_reply import (
+    Fetched,
+    Reply,
+    ReplyError,
+    SkippedLiteral,
+    parse_exists,
+    parse_fetch,
+    parse_list,
+    parse_search,
+    parse_status_number,
+)
+from chunk_sync.mail.imap_wire import ImapWire
+from chunk_sync.mail.source import ListedMessage, RawMessage
+
+_log = logging.getLogger(__name__)
+
+_NO_MAIL = frozenset({"\\noselect", "\\nonexistent"})
+_BODIES_A_COMMAND = 200
+_BYTES_A_COMMAND = 16 << 20
+_COMMANDS_IN_FLIGHT = 2
+_SECONDS_A_LISTED_MESSAGE = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A folder as EXAMINE describes it; `uid_next` is None when the server did not say."""
+
+    uidvalidity: int
+    uid_next: int | None
+    exists: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the server says of a message before its body is asked for; `size` in bytes."""
+
+    size: int
+    flags: tuple[str, ...]
+    received_at: datetime | None
+
+
+def list_folders(wire: ImapWire) -> list[FolderName]:
+    """Ask for the folders that can be opened."""
+    wants_roles = {"SPECIAL-USE", "LIST-EXTENDED"} <= set(wire.capabilities)
+    names: dict[str, FolderName] = {}
+    for reply in wire.replies(wire.start('LIST "" "*"' + (" RETURN (SPECIAL-USE)" if wants_roles else ""))):
+        listed = parse_list(reply)
+        if listed is not None and listed.name and not listed.attributes & _NO_MAIL:
+            # The key is the name's bytes as they came, one character a byte.
+            key = listed.name.decode("latin-1")
+            names[key] = FolderName(key, _path(listed.name, listed.separator), listed.attributes)
+    return list(names.values())
+
+
+def read_opened(replies: Iterable[Reply]) -> Opened:
+    """Read the answer to EXAMINE."""
+    uidvalidity = uid_next = exists = None
+    for reply in replies:
+        uidvalidity = parse_status_number(reply, "UIDVALIDITY") or uidvalidity
+        uid_next = parse_status_number(reply, "UIDNEXT") or uid_next
+        count = parse_exists(reply)
+        exists = count if count is not None else exists
+    if uidvalidity is None:
+        message = "a folder without UIDVALIDITY: its messages cannot be named"
+        raise ReplyError(message)
+    return Opened(uidvalidity, uid_next, exists or 0)
+
+
+def ask_highest_uid(wire: ImapWire) -> int:
+    """Ask for the UID of the last message of a folder that is not empty."""
+    uids = [fetched.uid for fetched in _fetched(wire, wire.start("UID FETCH * (UID)")) if fetched.uid]
+    if not uids:
+        message = "a folder with messages but without UIDs"
+        raise ReplyError(message)
+    return max(uids)
+
+
+def list_window(wire: ImapWire, low: int, high: int, known: set[int]) -> Generator[ListedMessage, None, bool]:
+    """List the messages from UID `low` to `high` that are not `known`, and add them to it.
+
+    Returns whether that was all: a server with a limit on messages a command cuts its answer short.
+    """
+    for fetched in _fetched(wire, wire.start(f"UID FETCH {low}:{high} (UID RFC822.SIZE INTERNALDATE)")):
+        wire.extend(_SECONDS_A_LISTED_MESSAGE)
+        uid = fetched.uid
+        if uid is not None and fetched.size is not None and low <= uid <= high and uid not in known:
+            known.add(uid)
+            yield ListedMessage(uid, fetched.size, fetched.received_at)
+    return b"[MESSAGELIMIT" not in wire.completion.upper()
+
+
+def start_announcing(wire: ImapWire, uids: Iterable[int]) -> bytes:
+    """Ask for sizes, flags and dates; `read_announced` takes the tag."""
+    return wire.start(f"UID FETCH {UidSet.of(uids)} (UID FLAGS INTERNALDATE RFC822.SIZE)")
+
+
+def read_announced(wire: ImapWire, tag: bytes, uids: Iterable[int]) -> dict[int, Announced]:
+    """Read the answer to `start_announcing`; messages that are gone are not in it."""
+    wanted = frozenset(uids)
+    return {
+        fetched.uid: Announced(fetched.size, fetched.flags or (), fetched.received_at)
+        for fetched in _fetched(wire, tag)
+        if fetched.uid in wanted and fetched.size is not None
+    }
+
+
+def fetch_bodies(wire: ImapWire, announced: Mapping[int, Announced]) -> Iterator[RawMessage]:
+    """Fetch bodies and yield each message as soon as it is whole; a few commands are in flight at a time."""
+    commands = iter(_body_sets(announced))
+    in_flight: deque[bytes] = deque()
+    waiting = dict(announced)
+    while True:
+        while len(in_flight) < _COMMANDS_IN_FLIGHT and (uids := next(commands, None)):
+            in_flight.append(wire.start(f"UID FETCH {UidSet.of(uids)} (UID BODY.PEEK[])"))
+        if not in_flight:
+            return
+        for fetched in _fetched(wire, in_flight.popleft()):
+            # An answer may belong to a later command; a second answer, or one without a body, is not ours.
+            if fetched.uid in waiting and fetched.has_body:
+                message = _raw_message(fetched.uid, fetched, waiting[fetched.uid])
+                if message is not None:
+                    del waiting[fetched.uid]
+                    yield message
+
+
+def ask_existing(wire: ImapWire, uids: Iterable[int]) -> set[int]:
+    """Ask in two ways which of some messages the folder still has."""
+    wanted = frozenset(uids)
+    wire.run("NOOP")  # lets the server notice what other sessions expunged
+    existing = {fetched.uid for fetched in _fetched(wire, wire.start(f"UID FETCH {UidSet.of(wanted)} (UID)"))}
+    for reply in wire.replies(wire.start(f"UID SEARCH UID {UidSet.of(wanted)}")):
+        existing.update(parse_search(reply) or ())
+    return {uid for uid in existing if uid in wanted}
+
+
+def _fetched(wire: ImapWire, tag: bytes) -> Iterator[Fetched]:
+    """Read FETCH replies; a refusal that only means "not all of them" ends the answer like an OK."""
+    try:
+        for reply in wire.replies(tag):
+            fetched = parse_fetch(reply)
+            if fetched is not None:
+                yield fetched
+    except ServerRefused as exc:
+        if not (exc.is_expunge or exc.is_cut_short):
+            raise
+        wire.completion = exc.text.encode("utf-8", "replace")
+
+
+def _raw_message(uid: int, fetched: Fetched, announced: Announced) -> RawMessage | None:
+    body = fetched.body
+    if isinstance(body, SkippedLiteral):
+        return RawMessage(uid, None, body.size, announced.flags, announced.received_at)
+    if body is None:
+        if announced.size:
+            return None  # NIL for a message that has bytes: not delivered
+        body = b""
+    if len(body) != announced.size:  # Exchange announces estimates: worth a note, no failure
+        _log.info("uid %d: %d bytes were announced, %d came", uid, announced.size, len(body))
+    return RawMessage(uid, body, len(body), announced.flags, announced.received_at)
+
+
+def _body_sets(announced: Mapping[int, Announced]) -> Iterator[list[int]]:
+    """Cut messages into commands by number and bytes, in ascending order."""
+    uids: list[int] = []
+    size = 0
+    for uid in sorted(announced):
+        if uids and (len(uids) == _BODIES_A_COMMAND or size + announced[uid].size > _BYTES_A_COMMAND):
+            yield uids
+            uids, size = [], 0
+        uids.append(uid)
+        size += announced[uid].size
+    if uids:
+        yield uids
+
+
+def _path(name: bytes, separator: str | None) -> str:
+    if name.upper() == b"INBOX":
+        return "INBOX"
+    levels = name.split(separator.encode("latin-1")) if separator else [name]
+    return "/".join(readable_name(level) for level in levels if level)

@@ -1,0 +1,303 @@
+"""The IMAP wire: stdlib imaplib for greeting, capabilities and login, with our own reader under it.
+
+imaplib as it comes keeps a whole answer in memory, loses what had arrived when the line is cut, waits
+without end for a server that drips, and allocates whatever literal size it is told. So the documented
+hooks (`open`, `read`, `readline`, `send`, `shutdown`) are overridden here, and `start`/`replies` stream
+an answer reply by reply. Used by one thread.
+"""
+
+from __future__ import annotations
+
+import imaplib
+import io
+import ipaddress
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chunk_sync.mail.imap_errors import ServerRefused
+from chunk_sync.mail.imap_reply import Literal, Reply, ReplyError, SkippedLiteral
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+_MAX_LINE = 1 << 20
+_BUFFER = 1 << 18
+_BLOCK = 1 << 16
+_LITERAL = re.compile(rb"~?\{(\d{1,19})\+?\}\r\n$")
+_STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
+_COMPLETION = re.compile(rb"(\S+) (OK|NO|BAD)\b *(.*)", re.IGNORECASE | re.DOTALL)
+# Users that LOGIN carries unquoted, as imaplib writes them; all others go through AUTHENTICATE PLAIN.
+_ATOM_USER = re.compile(r"[A-Za-z0-9@._+=/!#$&'^`|~-]+")
+_LOGIN_PASSWORD = re.compile(r"[\x20-\x7e]+")
+_REFUSED_COMMAND = re.compile(rb".*command error: (BAD|NO) \[b['\"](.*)['\"]\]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the server is and how to speak to it; `tls` from the first byte on, else STARTTLS or plain."""
+
+    host: str
+    port: int
+    tls: bool
+    ca_file: str | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Say whether the line never leaves this machine, so that it may be unencrypted."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class ImapWire(imaplib.IMAP4):
+    """One IMAP connection. `allow` gives the patience, in seconds, that all later waiting shares."""
+
+    def __init__(self, endpoint: Endpoint, *, silence: float, patience: float, max_literal: int) -> None:
+        self._endpoint = endpoint
+        self._silence = silence
+        self._patience = patience
+        self._max_literal = max_literal
+        self._tag_number = 0
+        self._in_flight: set[bytes] = set()
+        self._done: dict[bytes, ServerRefused | bytes] = {}
+        self.completion = b""
+        try:
+            super().__init__(endpoint.host, endpoint.port, timeout=silence)
+        except imaplib.IMAP4.error as exc:
+            raise _from_imaplib(exc) from None
+
+    # -- imaplib's documented hooks ------------------------------------------------------------------
+
+    def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
+        """Connect, and begin TLS when the endpoint says so."""
+        self.host, self.port = host, port
+        plain = socket.create_connection((host, port), timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = plain
+        self._reader = io.BufferedReader(_PatientSocket(self), _BUFFER)
+        if self._endpoint.tls:
+            self._begin_tls()
+
+    def read(self, size: int) -> bytes:
+        """Read exactly `size` bytes; raises EOFError when the connection ends before."""
+        if size > 2 * self._max_literal:  # before allocating: a size is only a claim
+            message = f"a literal of {size} bytes, far more than was announced"
+            raise ReplyError(message)
+        data = self._reader.read(size)
+        if len(data) < size:
+            message = "the connection ended inside a literal"
+            raise EOFError(message)
+        return data
+
+    def readline(self) -> bytes:
+        """Read one line with its line end; raises EOFError at the end of the connection."""
+        line = self._reader.readline(_MAX_LINE + 1)
+        if len(line) > _MAX_LINE:
+            message = "a line that is too long"
+            raise ReplyError(message)
+        if not line.endswith(b"\n"):
+            message = "the connection ended"
+            raise EOFError(message)
+        return line
+
+    def send(self, data: ReadableBuffer) -> None:
+        """Send bytes."""
+        self.sock.settimeout(self._silence)
+        self.sock.sendall(data)
+
+    def shutdown(self) -> None:
+        """Close the connection at once."""
+        self._reader.close()
+        self.sock.close()
+
+    # -- session -------------------------------------------------------------------------------------
+
+    def secure(self) -> None:
+        """Begin STARTTLS unless the line is encrypted or may stay plain (loopback without a `ca`)."""
+        endpoint = self._endpoint
+        if endpoint.tls or (endpoint.is_loopback and not endpoint.ca_file and "LOGINDISABLED" not in self.capabilities):
+            return
+        if "STARTTLS" not in self.capabilities:
+            text = b"[PRIVACYREQUIRED] the server offers no STARTTLS: use imaps://, passwords are not sent unencrypted"
+            raise ServerRefused("NO", text)
+        self.run("STARTTLS")
+        self._begin_tls()
+        self.refresh_capabilities()
+
+    def sign_in(self, user: str, password: str) -> None:
+        """Log in; raises ServerRefused with the server's own text."""
+        try:
+            if (
+                _ATOM_USER.fullmatch(user)
+                and _LOGIN_PASSWORD.fullmatch(password)
+                and "LOGINDISABLED" not in self.capabilities
+            ):
+                self.login(user, password)
+            else:
+                secret = f"\0{user}\0{password}".encode(errors="surrogateescape")
+                self.authenticate("PLAIN", lambda _challenge: secret)
+        except imaplib.IMAP4.error as exc:
+            raise _from_imaplib(exc) from None
+        self.refresh_capabilities()
+
+    def refresh_capabilities(self) -> None:
+        """Ask for the capabilities again: they change with TLS and with the login."""
+        for reply in self.replies(self.start("CAPABILITY")):
+            words = reply.texts[0].decode("ascii", "replace").upper().split()
+            if words[1:2] == ["CAPABILITY"]:
+                self.capabilities = tuple(words[2:])
+
+    @property
+    def is_idle(self) -> bool:
+        """Say whether nothing is on its way any more, so that a new command would get its own answer."""
+        return not self._in_flight and not self._reader.closed
+
+    # -- streaming -----------------------------------------------------------------------------------
+
+    def allow(self, seconds: float) -> None:
+        """Set how long all waiting for the server may take from now on."""
+        self._patience = seconds
+
+    def extend(self, seconds: float) -> None:
+        """Add to the patience that is left."""
+        self._patience += seconds
+
+    def start(self, command: str, argument: bytes | None = None) -> bytes:
+        """Send a command, with an optional string at its end; returns the tag that `replies` wants."""
+        self._tag_number += 1
+        tag = b"S%d" % self._tag_number
+        line = tag + b" " + command.encode("ascii")
+        self._in_flight.add(tag)
+        if argument is None:
+            self.send(line + b"\r\n")
+        elif argument.isascii() and not re.search(rb"[\x00-\x1f\x7f]", argument):
+            self.send(line + b' "' + re.sub(rb'([\\"])', rb"\\\1", argument) + b'"\r\n')
+        else:
+            self.send(line + b" {%d}\r\n" % len(argument))
+            if self._await_go_ahead(tag):
+                self.send(argument + b"\r\n")
+        return tag
+
+    def replies(self, tag: bytes) -> Iterator[Reply]:
+        """Yield untagged replies as they arrive until `tag` completes; raises ServerRefused on NO, BAD, BYE.
+
+        With several commands in flight a reply may belong to any of them: it is for the caller to know.
+        The text of the OK is then in `completion`.
+        """
+        while tag not in self._done:
+            if self._reader.closed:
+                message = "the connection was given up for another command"
+                raise ConnectionAbortedError(message)
+            reply = self._next_reply()
+            if reply is not None:
+                yield reply
+        outcome = self._done.pop(tag)
+        if isinstance(outcome, ServerRefused):
+            raise outcome
+        self.completion = outcome
+
+    def run(self, command: str, argument: bytes | None = None) -> list[Reply]:
+        """Send a command and collect its replies: for short answers."""
+        return list(self.replies(self.start(command, argument)))
+
+    def _await_go_ahead(self, tag: bytes) -> bool:
+        while tag not in self._done:
+            line = self.readline()
+            if line.startswith(b"+"):
+                return True
+            self._take_line(line)
+        return False
+
+    def _next_reply(self) -> Reply | None:
+        line = self.readline()
+        if not self._take_line(line):
+            return None
+        texts: list[bytes] = []
+        literals: list[Literal] = []
+        size = _LITERAL.search(line) if line[-3:-2] == b"}" and not _STATUS.match(line) else None
+        while size is not None:
+            texts.append(line[: size.start()])
+            literals.append(self._read_literal(int(size[1])))
+            line = self.readline()
+            size = _LITERAL.search(line)
+        return Reply((*texts, line), tuple(literals))
+
+    def _take_line(self, line: bytes) -> bool:
+        """Note completions and farewells; returns whether the line begins an untagged reply."""
+        if line.startswith(b"* "):
+            if line[2:6].upper() in {b"BYE ", b"BYE\r", b"BYE\n"}:
+                raise ServerRefused("BYE", line[5:].strip())
+            return True
+        match = _COMPLETION.match(line)
+        if match is None or match[1] not in self._in_flight:
+            message = "a line that is neither a reply nor a completion"
+            raise ReplyError(message)
+        self._in_flight.discard(match[1])
+        kind, text = match[2].decode("ascii").upper(), match[3].strip()
+        self._done[match[1]] = text if kind == "OK" else ServerRefused(kind, text)
+        return False
+
+    def _read_literal(self, size: int) -> Literal:
+        """Read a literal; one above the cap is thrown away, one far above it is a lie (see `read`)."""
+        if size <= self._max_literal or size > 2 * self._max_literal:
+            return self.read(size)
+        for done in range(0, size, _BLOCK):
+            self.read(min(_BLOCK, size - done))
+        return SkippedLiteral(size)
+
+    def _begin_tls(self) -> None:
+        """Wrap the socket; whatever was sent before the handshake is dropped, it may be forged."""
+        context = ssl.create_default_context(cafile=self._endpoint.ca_file)
+        try:
+            self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+        except OSError:
+            self.sock.close()
+            raise
+        self._reader = io.BufferedReader(_PatientSocket(self), _BUFFER)
+
+    def wait_for_bytes(self, buffer: WriteableBuffer) -> int:
+        """Receive once, within the silence allowed and the patience that is left."""
+        if self._patience <= 0:
+            raise TimeoutError(110, "the server is too slow")
+        started = time.monotonic()
+        self.sock.settimeout(min(self._silence, self._patience))
+        try:
+            return self.sock.recv_into(buffer)
+        finally:
+            # Time that the caller spends between replies is its own and is not counted.
+            self._patience -= time.monotonic() - started
+
+
+class _PatientSocket(io.RawIOBase):
+    """The raw stream under the buffer: it follows the wire's current socket."""
+
+    def __init__(self, wire: ImapWire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        return self._wire.wait_for_bytes(buffer)
+
+
+def _from_imaplib(exc: imaplib.IMAP4.error) -> ServerRefused | ReplyError:
+    """Dig the server's own text out of imaplib's exceptions."""
+    argument = exc.args[0] if exc.args else b""
+    text = argument if isinstance(argument, bytes) else str(argument).encode("utf-8", "replace")
+    text = re.sub(rb"^command: \w+ => ", b"", text)
+    if text.startswith((b"unexpected ", b"server not IMAP4")):
+        return ReplyError("what answers there does not speak IMAP")
+    refused = _REFUSED_COMMAND.match(text) or re.match(rb"\* (BYE|NO|BAD) (.*)", text, re.DOTALL)
+    if refused:
+        return ServerRefused(refused[1].decode("ascii"), refused[2])
+    return ServerRefused("BYE" if isinstance(exc, imaplib.IMAP4.abort) else "NO", text)

@@ -1,0 +1,110 @@
+"""The reference parser: stdlib `email` (compat32), which reads anything and notes what was wrong.
+
+Only the MIME fields of the message go in, the other fields are read elsewhere. Embedded messages are
+left closed: they are attachments, their exact bytes count, and nesting them is an attack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
+
+from chunk_sync.mail.header_values import parse_parameters
+from chunk_sync.mail.headers import HeaderBlock, decode_header
+from chunk_sync.mail.structure import KNOWN_ENCODINGS, Leaf, ParseLimits, Structure
+
+# What `email` is known to raise on hostile input. MemoryError is not among them: it is not the mail's fault.
+_FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_OPAQUE = "application/octet-stream"
+
+
+class _Part(Message):
+    """A part whose embedded messages stay closed: the parser is told that they are plain bytes."""
+
+    def get_content_type(self) -> str:
+        declared = super().get_content_type()
+        return _OPAQUE if declared.startswith("message/") else declared
+
+    def declared_type(self) -> str:
+        """Give the content type that the sender declared."""
+        return super().get_content_type()
+
+    def raw_fields(self) -> dict[str, bytes]:
+        """Give the MIME fields as bytes, the first of each name."""
+        fields: dict[str, bytes] = {}
+        for name, value in self.raw_items():
+            if name.lower().startswith("content-"):
+                fields.setdefault(name.lower(), str(value).encode("ascii", "surrogateescape"))
+        return fields
+
+
+def fallback_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Structure:
+    """Read a message's parts, whatever they are; `readable` is False when they cannot be told at all."""
+    mime_fields = b"".join(
+        name.encode("ascii") + b": " + value.rstrip(b"\r\n") + b"\r\n"
+        for name, value in head.fields
+        if name.lower().startswith("content-") or name.lower() == "mime-version"
+    )
+    try:
+        root = BytesParser(_Part, policy=compat32).parsebytes(mime_fields + b"\r\n" + raw[head.body :])
+        walk = _Walk(limits)
+        leaves = tuple(walk.leaves(root))
+    except _FAULTS:
+        return Structure((), ("structure-unreadable",), readable=False)
+    return Structure(leaves, tuple(walk.defects))
+
+
+class _Walk:
+    """A walk over the parts in order, without recursion, that collects what is wrong."""
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+        self.defects: list[str] = []
+
+    def leaves(self, root: _Part) -> Iterator[Leaf]:
+        stack = [(root, "", 0)]
+        count = 0
+        while stack:
+            part, path, depth = stack.pop()
+            count += 1
+            if depth > self._limits.depth or count > self._limits.parts:
+                self.defects.append("too-many-parts" if count > self._limits.parts else "nested-too-deep")
+                return
+            if not part.is_multipart():
+                yield self._leaf(part, path or "1")
+                continue
+            self._note(part)
+            prefix = f"{path}." if path else ""
+            children = [child for child in part.get_payload() if isinstance(child, _Part)]
+            stack.extend(
+                (child, f"{prefix}{number}", depth + 1) for number, child in reversed(list(enumerate(children, 1)))
+            )
+
+    def _leaf(self, part: _Part, path: str) -> Leaf:
+        fields = part.raw_fields()
+        content = part.get_payload(decode=True)
+        _, parameters = parse_parameters(decode_header(fields.get("content-type", b"")))
+        disposition, named = parse_parameters(decode_header(fields.get("content-disposition", b"")))
+        content_id = decode_header(fields.get("content-id", b"")).strip("<> ")
+        encoding = decode_header(fields.get("content-transfer-encoding", b"")).lower()
+        if encoding not in KNOWN_ENCODINGS:
+            self.defects.append("unknown-encoding")
+        self._note(part)
+        return Leaf(
+            path=path,
+            content_type=part.declared_type(),
+            charset=parameters.get("charset"),
+            filename=named.get("filename") or parameters.get("name"),
+            content_id=content_id or None,
+            disposition=disposition or None,
+            content=content if isinstance(content, bytes) else b"",
+        )
+
+    def _note(self, part: _Part) -> None:
+        self.defects.extend(_kebab(type(defect).__name__.removesuffix("Defect")) for defect in part.defects)
+
+
+def _kebab(name: str) -> str:
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("-")

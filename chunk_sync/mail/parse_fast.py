@@ -1,0 +1,114 @@
+"""The fast parser: fast-mail-parser's MIME tree, taken only where nothing about a message is odd.
+
+Odd is whatever the reference (`parse_fallback`) might read otherwise: then this gives None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from fast_mail_parser import ParseError, PyLazyMimePart, parse_email_tree
+
+from chunk_sync.mail.header_values import parse_parameters
+from chunk_sync.mail.structure import KNOWN_ENCODINGS, UNENCODED, Leaf, ParseLimits, Structure
+
+_CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_SIMPLE_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=?-]{1,70}")
+
+
+class _Odd(Exception):
+    """The message needs the reference parser."""
+
+
+def fast_structure(raw: bytes, header_end: int, limits: ParseLimits) -> Structure | None:
+    """Read a message's parts; None when it is odd. `header_end` is where its header block ends."""
+    if not raw[:header_end].isascii() or raw.count(b"\r") != raw.count(b"\r\n"):
+        return None
+    root = _parse(raw)
+    if root is None:
+        return None
+    try:
+        return Structure(tuple(_leaves(raw, root, limits)))
+    except (_Odd, ParseError):
+        return None
+
+
+def _parse(raw: bytes) -> PyLazyMimePart | None:
+    try:
+        return parse_email_tree(raw, mode="lazy")
+    except ParseError:
+        return None
+    except BaseException as exc:
+        # A panic in Rust arrives as a BaseException that nobody can import.
+        if type(exc).__name__ != "PanicException":
+            raise
+        return None
+
+
+def _leaves(raw: bytes, root: PyLazyMimePart, limits: ParseLimits) -> Iterator[Leaf]:
+    """Walk the tree in order without recursion."""
+    ascii_only = raw.isascii()
+    stack = [(root, "", 0)]
+    count = 0
+    while stack:
+        node, path, depth = stack.pop()
+        headers = _mime_headers(node, ascii_only=ascii_only)
+        count += 1
+        if depth > limits.depth or count > limits.parts:
+            raise _Odd
+        if not node.content_type.startswith("multipart/"):
+            yield _leaf(raw, node, headers, path or "1")
+            continue
+        _check_container(raw, node, headers)
+        prefix = f"{path}." if path else ""
+        stack.extend(
+            (child, f"{prefix}{number}", depth + 1)
+            for number, child in reversed(list(enumerate(node.children, 1)))
+        )
+
+
+def _mime_headers(node: PyLazyMimePart, *, ascii_only: bool) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, values in node.headers.items():
+        lower = name.lower()
+        if lower.startswith("content-"):
+            # Doubled fields, and bytes whose charset somebody must guess, are for the reference.
+            if lower in headers or len(values) > 1 or not (ascii_only or values[0].isascii()):
+                raise _Odd
+            headers[lower] = values[0]
+    return headers
+
+
+def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str]) -> None:
+    boundary = parse_parameters(headers.get("content-type", ""))[1].get("boundary", "")
+    encoding = headers.get("content-transfer-encoding", "").lower()
+    if (
+        not node.children
+        or node.content_type == "multipart/digest"  # its parts are messages by default
+        or encoding not in UNENCODED
+        or not _SIMPLE_BOUNDARY.fullmatch(boundary)
+        or f"\n--{boundary}--".encode("ascii") not in raw
+    ):
+        raise _Odd
+
+
+def _leaf(raw: bytes, node: PyLazyMimePart, headers: dict[str, str], path: str) -> Leaf:
+    encoding = headers.get("content-transfer-encoding", "").lower()
+    declared, parameters = parse_parameters(headers.get("content-type", "text/plain"))
+    if (
+        encoding not in KNOWN_ENCODINGS
+        or declared != node.content_type
+        or not _CONTENT_TYPE.fullmatch(declared)
+        or (encoding == "quoted-printable" and raw.count(b"\n") != raw.count(b"\r\n"))
+    ):
+        raise _Odd
+    return Leaf(
+        path=path,
+        content_type=declared,
+        charset=parameters.get("charset"),
+        filename=node.filename or None,
+        content_id=node.content_id,
+        disposition=node.disposition,
+        content=node.content or b"",
+    )

@@ -1,0 +1,1 @@
+"""DEMO tests: the generator and its Maildir writer."""
