@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import event
 
 from chunk_sync.domain.chunks import ChunkPlan, ClaimedChunk
 from chunk_sync.domain.spans import UidSet
@@ -89,13 +93,23 @@ def statuses(database: Database, job: PlannedJob) -> list[str]:
 
 
 def move_clock(database: Database, interval: str) -> None:
-    """Move the database's clock for every new transaction of every connection, by an interval from now."""
+    """Move the clock of every connection of this pool by an interval."""
     moment = database.execute("SELECT (clock() + %s::interval)::text AS moment", (interval,))[0]["moment"]
     set_clock(database, moment)
 
 
 def set_clock(database: Database, moment: str) -> None:
-    """Stop the database's clock at a moment."""
-    name = database.execute("SELECT current_database() AS name")[0]["name"]
-    database.execute(f"ALTER DATABASE \"{name}\" SET chunk_sync.now = '{moment}'")  # type: ignore[arg-type]
-    database.close()  # the setting is read when a connection is made
+    """Stop the database's clock at a moment, for every connection of this pool."""
+    known = database in _clocks
+    _clocks[database] = moment
+    if not known:
+        event.listen(database._engine, "connect", lambda connection, _: _set(connection, _clocks[database]))
+    database.close()  # idle connections go; each new one is told the time
+
+
+_clocks: WeakKeyDictionary[Database, str] = WeakKeyDictionary()
+
+
+def _set(connection: Any, moment: str) -> None:
+    connection.execute("SELECT set_config('chunk_sync.now', %s, false)", (moment,))
+    connection.commit()

@@ -17,7 +17,10 @@ from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database, check_server
 from chunk_sync.store.migrations import check_schema, migrate
 
-out = Console(highlight=False, soft_wrap=True)
+_LOG_WIDTH = 160
+"""Columns of a table that goes into a file or a pipe."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _HINTS = {

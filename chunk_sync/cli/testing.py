@@ -57,12 +57,12 @@ TOOLS = {
 }
 
 
-def test(  # noqa: PT028 - a command, no test
+def test(
     context: typer.Context,
     install_tools: Annotated[
         bool,
         typer.Option("--install-tools", help="Install Dovecot, Chromium and mbsync first (Debian, as root)."),
-    ] = False,
+    ] = False,  # noqa: PT028 - a command, no test
 ) -> None:
     """Run the tests; other arguments are pytest's."""
     run_tests(context.args, install_tools=install_tools)

@@ -8,11 +8,9 @@ import threading
 import time
 from typing import Self
 
-import psycopg
-
-from chunk_sync.errors import DatabaseUnavailable, LeaseLost
+from chunk_sync.errors import LeaseLost
 from chunk_sync.store import queue
-from chunk_sync.store.database import Database
+from chunk_sync.store.database import DATABASE_ERRORS, Database
 
 _log = logging.getLogger(__name__)
 _FENCE_AT = 0.8
@@ -53,7 +51,7 @@ class Worker:
             asked = time.monotonic()
             try:
                 alive = queue.heartbeat(self._database, self.id, self._lease)
-            except (psycopg.Error, DatabaseUnavailable) as error:
+            except DATABASE_ERRORS as error:
                 _log.warning("heartbeat of worker %s failed: %s", self.id, error)
                 continue
             if not alive:
@@ -69,5 +67,5 @@ class Worker:
         self._ended.set()
         self._thread.join(timeout=self._lease)
         # When the database is away, the lease runs out by itself and the sweep gives the chunks back.
-        with contextlib.suppress(psycopg.Error, DatabaseUnavailable):
+        with contextlib.suppress(*DATABASE_ERRORS):
             queue.close_worker(self._database, self.id)

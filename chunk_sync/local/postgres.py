@@ -50,6 +50,8 @@ _STOP_SECONDS = 30.0
 _START_TRIES = 60
 _RETRY_SECONDS = 0.25
 _LOG_BYTES = 10 << 20
+# Kept, for Python warns when it forgets a child that runs; ours goes on when others use it.
+_children: list[subprocess.Popen[bytes]] = []
 
 
 class EmbeddedPostgres:
@@ -185,18 +187,34 @@ class EmbeddedPostgres:
     def _start(self) -> None:
         for _ in range(_START_TRIES):
             server = self._server()
-            complaint = "" if server else self._try_to_start()
-            if complaint is None or (server and self._await_ready(server)):
+            if server and self._await_ready(server):
                 return
-            if "could not create any TCP/IP sockets" in complaint:
-                continue  # somebody was quicker: with another port
-            if complaint and "shared memory" not in complaint:
-                break
-            time.sleep(_RETRY_SECONDS)
-        else:
-            complaint = "its old processes do not go away"
-        message = f"PostgreSQL does not start: {complaint} (see {self.log})"
+            if not self._is_clear():
+                time.sleep(_RETRY_SECONDS)
+                continue
+            complaint = self._try_to_start()
+            if complaint is None:
+                return
+            if "could not create any TCP/IP sockets" not in complaint:  # somebody was quicker: another port
+                message = f"PostgreSQL does not start: {complaint} (see {self.log})"
+                raise UsageError(message)
+        message = f"PostgreSQL does not start: old processes of it in {self.data} do not end"
         raise UsageError(message)
+
+    def _is_clear(self) -> bool:
+        """Tell whether no process of a killed server is left, and remove its pid file.
+
+        PostgreSQL itself would refuse a pid file whose number is now a stranger's, or a zombie's that
+        nobody collects (in a container). All of its processes work in the data folder.
+        """
+        for process in psutil.process_iter():
+            try:
+                if Path(process.cwd()) == self.data:
+                    return False
+            except psutil.Error:  # gone, a zombie, or another user's
+                continue
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        return True
 
     def _try_to_start(self) -> str | None:
         """Start the server; None when it is ready, else its complaint."""
@@ -206,7 +224,7 @@ class EmbeddedPostgres:
         with self.log.open("ab") as log:
             seen = log.tell()
             # A session of its own: Ctrl-C in the terminal must not reach a server that others use.
-            self._process = subprocess.Popen(  # noqa: S603 - the programs that we chose
+            process = subprocess.Popen(  # noqa: S603 - the programs that we chose
                 command,
                 env=pg_cluster.server_environment(self.base),
                 cwd="/",
@@ -216,8 +234,11 @@ class EmbeddedPostgres:
                 start_new_session=True,
                 **self._run_as,
             )
-        if self._await_ready(psutil.Process(self._process.pid)):
+        self._process = process
+        _children.append(process)
+        if self._await_ready(psutil.Process(process.pid)):
             return None
+        process.wait()
         with self.log.open("rb") as log:
             log.seek(seen)
             return pg_cluster.complaint(log.read().decode(errors="replace"))
@@ -257,6 +278,8 @@ class EmbeddedPostgres:
 
     def _server(self) -> psutil.Process | None:
         """Find the running server; a leftover pid file, or its number in another's hands, is none."""
+        if self._process:
+            self._process.poll()  # a child that died must not stay as a zombie
         lines = self._pid_file()
         if not lines:
             return None

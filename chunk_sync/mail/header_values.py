@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
+from itertools import islice
+from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
 from chunk_sync.mail.archive import instant
@@ -20,6 +23,7 @@ from chunk_sync.mail.textclean import clean_text, decode_text, fold_whitespace
 _LONGEST_NAME = 500
 _LONGEST_ID = 500
 _LONGEST_DATE = 200
+_LONGEST_CACHED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +52,41 @@ class _OneAddress:
         name, address = "".join(self.text), self.angle
         if address is None and "@" in name:
             name, address = _split_bare(name)
-        name = fold_whitespace(name) or fold_whitespace("".join(self.comment))
-        if "=?" in name:
-            name = fold_whitespace(decode_words(name))
+        name = _decoded_name(fold_whitespace(name) or fold_whitespace("".join(self.comment)))
         # A route (`<@a,@b:user@host>`, obsolete since 2001) is no part of the address.
         if address and address.startswith("@"):
             address = address.rpartition(":")[2]
         address = "".join((address or "").split())
         if not name and not address:
             return None
-        return Address(clean_text(name)[:_LONGEST_NAME] or None, clean_text(address)[:_LONGEST_NAME] or None)
+        return Address(name, clean_text(address)[:_LONGEST_NAME] or None)
+
+
+# Most lists: `Ann <a@x>, "Bob B." <b@x>, c@x` without comments, groups and escapes.
+_PLAIN_ATOM = r'[^<>\s@"(),:;\\]{1,250}'
+_PLAIN_ADDRESS = re.compile(
+    rf'\s*(?:(?:"([^"\\<>]{{1,250}})"|([^"(),:;<>@\\]{{0,250}}?))\s*<({_PLAIN_ATOM}@{_PLAIN_ATOM})>'
+    rf"|({_PLAIN_ATOM}@{_PLAIN_ATOM}))\s*(?:,|$)"
+)
 
 
 def parse_addresses(value: str, limit: int) -> tuple[Address, ...]:
     """Read an address list as it was written (encoded words still encoded), groups flattened; at most `limit`."""
-    found: list[Address] = []
-    for address in _addresses(value):
-        if len(found) == limit:
-            break
-        found.append(address)
-    return tuple(found)
+    plain: list[Address] = []
+    position = 0
+    while position < len(value) and len(plain) < limit:
+        match = _PLAIN_ADDRESS.match(value, position)
+        if match is None:  # some address is not so plain: read the whole list with care
+            return tuple(islice(_addresses(value), limit))
+        quoted, bare_name, address, alone = match.groups()
+        name = fold_whitespace(quoted or bare_name or "")
+        plain.append(Address(_decoded_name(name) if "=?" in name else name or None, address or alone))
+        position = match.end()
+    return tuple(plain)
+
+
+def _decoded_name(name: str) -> str | None:
+    return clean_text(fold_whitespace(decode_words(name)))[:_LONGEST_NAME] or None
 
 
 def _addresses(value: str) -> Iterator[Address]:
@@ -109,6 +128,7 @@ def _split_bare(text: str) -> tuple[str, str]:
 _USUAL_DATE = re.compile(
     r"(?:[A-Za-z]{3}, +)?(\d{1,2}) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: +\([^()]*\))?"
 )
+_FIRST_DATE, _LAST_DATE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 _MONTHS = {
     name: number
     for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)  # noqa: SIM905
@@ -122,8 +142,9 @@ def parse_date(text: str) -> datetime | None:
         if usual and usual[2].lower() in _MONTHS:
             day, year, hour, minute, second, zone_hours, zone_minutes = map(int, usual.group(1, 3, 4, 5, 6, 8, 9))
             zone = timedelta(hours=zone_hours, minutes=zone_minutes) * (-1 if usual[7] == "-" else 1)
-            local = datetime(year, _MONTHS[usual[2].lower()], day, hour, minute, min(second, 59), 0, timezone(zone))
-            return instant(local.timestamp())
+            month = _MONTHS[usual[2].lower()]
+            sent_at = datetime(year, month, day, hour, minute, min(second, 59), 0, timezone(zone)).astimezone(UTC)
+            return sent_at if _FIRST_DATE < sent_at < _LAST_DATE else None
         parsed = parsedate_tz(text[:_LONGEST_DATE])
         return instant(mktime_tz(parsed)) if parsed else None
     except (ValueError, OverflowError, TypeError, LookupError):
@@ -161,11 +182,16 @@ _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.
 _NUMBERED = re.compile(r"([^*]+)(?:\*(\d{1,3}))?(\*)?")
 
 
-def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
+def parse_parameters(value: str) -> tuple[str, Mapping[str, str]]:
     """Read `text/plain; charset=utf-8` into its main value and its parameters, names in lower case.
 
     Values come decoded: RFC 2231 (`name*0*=utf-8''…`), and encoded words where they do not belong.
     """
+    return _parameters(value) if len(value) < _LONGEST_CACHED else _parameters.__wrapped__(value)
+
+
+@lru_cache(maxsize=1024)
+def _parameters(value: str) -> tuple[str, Mapping[str, str]]:
     plain: dict[str, str] = {}
     pieces: dict[str, list[tuple[int, bool, str]]] = {}
     for name, text in _PARAMETER.findall(value):
@@ -179,7 +205,7 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
     decoded = {name: clean_text(decode_words(text) if "=?" in text else text) for name, text in plain.items()}
     # The extended form wins: the plain one beside it is for old programs.
     decoded.update({name: _joined(numbered) for name, numbered in pieces.items()})
-    return fold_whitespace(value.partition(";")[0]).lower(), decoded
+    return fold_whitespace(value.partition(";")[0]).lower(), MappingProxyType(decoded)
 
 
 def _unquoted(text: str) -> str:

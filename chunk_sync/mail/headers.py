@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from chunk_sync.mail.textclean import clean_text, decode_text
 
 _FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?", re.MULTILINE)
+_BLANK_LINE = re.compile(rb"\n\r?\n")
 _FIRST_LINES = (b"From ", b">From ")
 _FOLD = re.compile(r"[\r\n]+[ \t]*")
 # The encoded text of a word holds no `?`; spaces are forbidden too, but common.
@@ -25,14 +26,16 @@ class HeaderBlock:
     fields: tuple[tuple[str, bytes], ...]
     body: int
     defects: tuple[str, ...]
+    by_name: dict[str, list[bytes]]
 
     def values(self, name: str) -> list[bytes]:
         """Find all values of a field, given in lower case."""
-        return [value for field, value in self.fields if field.lower() == name]
+        return self.by_name.get(name, [])
 
     def first(self, name: str) -> bytes | None:
         """Find the first value of a field, given in lower case."""
-        return next((value for field, value in self.fields if field.lower() == name), None)
+        values = self.by_name.get(name)
+        return values[0] if values else None
 
 
 def split_headers(raw: bytes) -> HeaderBlock:
@@ -44,19 +47,20 @@ def split_headers(raw: bytes) -> HeaderBlock:
     start = raw.find(b"\n") + 1 if raw.startswith(_FIRST_LINES) else 0
     end, body = _block_end(raw, start)
     fields: list[tuple[str, bytes]] = []
-    junk: int | None = None
-    position = start
+    by_name: dict[str, list[bytes]] = {}
+    junk, position = False, start
     for match in _FIELD.finditer(raw, start, end):
-        if match.start() > position and junk is None:
-            junk = position
+        junk = junk or match.start() > position
         position = match.end()
-        fields.append((match[1].decode("ascii"), match[2]))
+        name, value = match[1].decode("ascii"), match[2]
+        fields.append((name, value))
+        by_name.setdefault(name.lower(), []).append(value)
     if not fields:
-        return HeaderBlock((), 0, ("no-headers",))
+        return HeaderBlock((), 0, ("no-headers",), {})
     if position < end and raw[position:end].strip():
-        return HeaderBlock(tuple(fields), position, ("malformed-header",))
-    defects = ("malformed-header",) if junk is not None or raw.startswith(_FIRST_LINES[1]) else ()
-    return HeaderBlock(tuple(fields), body, defects)
+        return HeaderBlock(tuple(fields), position, ("malformed-header",), by_name)
+    defects = ("malformed-header",) if junk or raw.startswith(_FIRST_LINES[1]) else ()
+    return HeaderBlock(tuple(fields), body, defects, by_name)
 
 
 def decode_header(value: bytes) -> str:
@@ -68,10 +72,13 @@ def decode_header(value: bytes) -> str:
 def unfold(value: bytes, limit: int = 1 << 16) -> str:
     """Make one line of a field's value without reading its encoded words; storable, cut at `limit` bytes."""
     value = value[:limit].strip()
-    text = value.decode("ascii") if value.isascii() else decode_text(value, None)[0]
-    if "\n" in text or "\r" in text:
-        text = _FOLD.sub(" ", text)
-    return clean_text(text)
+    if not value.isascii():
+        text = decode_text(value, None)[0]
+    elif b"\0" in value:
+        text = clean_text(value.decode("ascii"))
+    else:
+        text = value.decode("ascii")
+    return _FOLD.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
 def decode_words(text: str) -> str:
@@ -102,10 +109,8 @@ def _block_end(raw: bytes, start: int) -> tuple[int, int]:
     """Find where the header block ends and the body begins; without a blank line both are the end."""
     if raw[start : start + 1] == b"\n" or raw[start : start + 2] == b"\r\n":
         return start, raw.find(b"\n", start) + 1
-    unix, dos = raw.find(b"\n\n", start), raw.find(b"\n\r\n", start)
-    if unix >= 0 and (dos < 0 or unix < dos):
-        return unix + 1, unix + 2
-    return (dos + 1, dos + 3) if dos >= 0 else (len(raw), len(raw))
+    blank = _BLANK_LINE.search(raw, start)
+    return (blank.start() + 1, blank.end()) if blank else (len(raw), len(raw))
 
 
 def _word_bytes(encoding: str, text: str) -> bytes | None:

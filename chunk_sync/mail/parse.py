@@ -82,7 +82,7 @@ def parse_message(raw: bytes, *, limits: ParseLimits = _DEFAULT_LIMITS) -> Parse
         raw = raw.replace(b"\r", b"\n")  # line ends of another age
         defects.append("bare-cr")
     head = split_headers(raw)
-    structure = None if head.defects or defects else fast_structure(raw, head.body, limits)
+    structure = None if defects else fast_structure(raw, head, limits)
     if structure is None:
         structure = fallback_structure(raw, head, limits)
     return _Assembly(head, structure, limits, [*defects, *head.defects, *structure.defects]).finish()
@@ -168,7 +168,7 @@ class _Assembly:
         return tuple(kept)
 
     def _body(self, content_type: str) -> str | None:
-        """Join the readable parts of one type; None when there are none."""
+        """Join the readable parts of one type, lines ending in LF; None when there are none."""
         leaves = [leaf for leaf in self._structure.leaves if leaf.is_body and leaf.content_type == content_type]
         room = self._limits.text
         texts: list[str] = []
@@ -176,7 +176,9 @@ class _Assembly:
             text, fitted = decode_text(leaf.content, leaf.charset, room + 1)
             if not fitted:
                 self._defects.append("charset")
-            texts.append(text.replace("\r\n", "\n").replace("\r", "\n"))
+            text = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+            # Whether the line end before a boundary belongs to a part is read differently: it tells nothing.
+            texts.append(text.rstrip("\n"))
             room -= len(text)
             if room < 0:
                 self._defects.append("text-cut")

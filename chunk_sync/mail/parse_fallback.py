@@ -6,6 +6,8 @@ left closed: they are attachments, their exact bytes count, and nesting them is 
 
 from __future__ import annotations
 
+import binascii
+import re
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesParser
@@ -17,6 +19,7 @@ from chunk_sync.mail.structure import KNOWN_ENCODINGS, Leaf, ParseLimits, Struct
 
 # What `email` is known to raise on hostile input. MemoryError is not among them: it is not the mail's fault.
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_TRAILING_BLANKS = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
 _OPAQUE = "application/octet-stream"
 
 
@@ -84,11 +87,10 @@ class _Walk:
 
     def _leaf(self, part: _Part, path: str) -> Leaf:
         fields = part.raw_fields()
-        content = part.get_payload(decode=True)
+        encoding = decode_header(fields.get("content-transfer-encoding", b"")).lower()
         _, parameters = parse_parameters(decode_header(fields.get("content-type", b"")))
         disposition, named = parse_parameters(decode_header(fields.get("content-disposition", b"")))
         content_id = decode_header(fields.get("content-id", b"")).strip("<> ")
-        encoding = decode_header(fields.get("content-transfer-encoding", b"")).lower()
         if encoding not in KNOWN_ENCODINGS:
             self.defects.append("unknown-encoding")
         self._note(part)
@@ -99,11 +101,22 @@ class _Walk:
             filename=named.get("filename") or parameters.get("name"),
             content_id=content_id or None,
             disposition=disposition or None,
-            content=content if isinstance(content, bytes) else b"",
+            content=_content(part, encoding),
         )
 
     def _note(self, part: _Part) -> None:
         self.defects.extend(_kebab(type(defect).__name__.removesuffix("Defect")) for defect in part.defects)
+
+
+def _content(part: _Part, encoding: str) -> bytes:
+    is_quoted = encoding == "quoted-printable"
+    if is_quoted:
+        del part["content-transfer-encoding"]  # the only public way to the bytes as they came
+    content = part.get_payload(decode=True)
+    if not isinstance(content, bytes):
+        return b""
+    # RFC 2045: blanks at the end of a line are an accident of transport. `email` keeps them.
+    return binascii.a2b_qp(_TRAILING_BLANKS.sub(b"", content)) if is_quoted else content
 
 
 def _kebab(name: str) -> str:

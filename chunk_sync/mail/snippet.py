@@ -8,8 +8,9 @@ import re
 from chunk_sync.mail.textclean import clean_text, fold_whitespace
 
 _LONGEST = 200
-_TEXT_LOOKED_AT = 4_000
+_TEXT_LOOKED_AT = 2_000
 _HTML_LOOKED_AT = 60_000
+_HTML_STRIPPED = 8_000
 _UNSEEN = re.compile(r"<(style|script|head|title|!--)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>?")
 # Newsletters fill their preview with these.
@@ -37,7 +38,7 @@ def _visible(markup: str) -> str:
             break
         position = end + 3
     shown.append(markup[position:])
-    return _TAG.sub(" ", "".join(shown))
+    return _TAG.sub(" ", "".join(shown)[:_HTML_STRIPPED])
 
 
 def _closing(markup: str, name: str, position: int) -> int:
@@ -47,4 +48,4 @@ def _closing(markup: str, name: str, position: int) -> int:
 
 
 def _fold(text: str) -> str:
-    return fold_whitespace(_INVISIBLE.sub("", text))
+    return fold_whitespace(text if text.isascii() else _INVISIBLE.sub("", text))

@@ -29,6 +29,9 @@ MINIMUM_VERSION = 150_000
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
+DATABASE_ERRORS = (psycopg.Error, DatabaseUnavailable)
+"""All that a call may raise because of the database; for rooms that have no business with drivers."""
+
 _LEASE_LOST = ("CS001", "CS002")  # raised by complete_chunk, finish_plan; claim_chunks
 
 

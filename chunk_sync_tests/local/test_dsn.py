@@ -80,7 +80,12 @@ def test_plus_stays_a_plus() -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["mysql://app:hunter2@db/mail", "app:hunter2@db", "postgresql://app:hunter2@db:abc/mail", "postgresql://hunter2@a:1,b:2/mail"],
+    [
+        "mysql://app:hunter2@db/mail",
+        "app:hunter2@db",
+        "postgresql://app:hunter2@db:abc/mail",
+        "postgresql://hunter2@a:1,b:2/mail",
+    ],
 )
 def test_unusable_url_is_refused_without_repeating_it(typed: str) -> None:
     """The message names the variable and the form, never the text, which may hold a password."""

@@ -1,0 +1,54 @@
+"""A stand-in for one of Dagster's processes: `python -m chunk_sync_tests.local.fake_service WAY...`.
+
+Ways: `die` at once, `stay`, `deaf` to SIGINT and SIGTERM, `worker` starts a run worker (a child that
+multiprocessing spawned) and waits for it when told to stop, `deaf-worker` one that hears nothing, `orphan` leaves
+a deaf grandchild behind and dies.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Behave as the first argument says."""
+    way = sys.argv[1]
+    print("started", way, flush=True)
+    if way == "die":
+        sys.exit(3)
+    if way == "deaf":
+        be_deaf()
+    if way == "orphan":
+        subprocess.Popen([sys.executable, "-m", __spec__.name, "deaf"])
+        return
+    worker = None
+    if way.endswith("worker"):
+        worker = multiprocessing.get_context("spawn").Process(target=work, args=(way, sys.argv[2]))
+        signal.signal(signal.SIGINT, lambda *_: (worker.join(), sys.exit(0)))
+        worker.start()
+    time.sleep(60)
+
+
+def work(way: str, report: str) -> None:
+    """Run until SIGTERM, and record it as Dagster's run worker does."""
+    be_deaf()
+    if way == "worker":
+        signal.signal(signal.SIGTERM, lambda *_: (Path(report).write_text("run failed"), os._exit(0)))
+    Path(report).with_suffix(".started").touch()
+    time.sleep(60)
+
+
+def be_deaf() -> None:
+    """Ignore all that asks to stop."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""The stack that `up` keeps running, with stand-ins for Dagster's processes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from chunk_sync.errors import ChunkSyncError, UsageError
+from chunk_sync.local import services
+from chunk_sync.local.database import database
+from chunk_sync.local.dsn import libpq_url
+from chunk_sync.local.processes import session_members
+from chunk_sync.local.services import RestartLimit, Service, Stack
+from chunk_sync.local.webserver import definitions_loaded
+from chunk_sync.settings import PROJECT_ROOT, Settings, environment
+from chunk_sync_tests.postgres_plugin import scratch_folder
+
+FAKE = "chunk_sync_tests.local.fake_service"
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[Settings]:
+    """Give the settings of an installation that the tests of this module share, one after another."""
+    with scratch_folder() as folder:
+        yield Settings.read({"CHUNK_SYNC_HOME": str(folder / "home")})
+
+
+@pytest.fixture(autouse=True)
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put fake services in the place of Dagster's."""
+    for name in ("_code_server", "_webserver", "_daemon"):
+        monkeypatch.setattr(services, name, lambda *_: [FAKE, "stay"])
+
+
+def running(settings: Settings) -> list[psutil.Process]:
+    """Find the services of an installation that run."""
+    sessions = json.loads((settings.home / "up.sessions").read_text())
+    return session_members(sessions, {"CHUNK_SYNC_HOME": str(settings.home)})
+
+
+def keep(stack: Stack, condition: Callable[[], object], seconds: float = 15) -> None:
+    """Keep the stack alive, as `up` does, until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        stack.check()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_stack_starts_and_stops_everything(settings: Settings) -> None:
+    """Inside, the database and three services run, with what they must know; afterwards nothing does."""
+    with Stack(settings, port=None) as stack:
+        stack.start_services()
+        keep(stack, lambda: len(running(settings)) == 3)
+        children = running(settings)
+        known = children[0].environ()
+        assert known["CHUNK_SYNC_DSN"] == stack.dsn
+        assert known["CHUNK_SYNC_DAGSTER_DSN"] == stack.dagster_dsn
+        assert known["DAGSTER_HOME"] == str(PROJECT_ROOT)
+        assert known["CHUNK_SYNC_STATE"] == str(settings.home / "dagster")
+        assert known["CHUNK_SYNC_RUN_SLOTS"] == str(settings.parallel_runs + 2)
+        assert stack.dsn.startswith("postgresql+psycopg://chunk_sync:")
+        assert stack.dagster_dsn.startswith("postgresql+psycopg2://chunk_sync:")
+        assert not any(word in " ".join(child.cmdline()) for child in children for word in ("secret", "postgresql"))
+        server = psutil.Process(int((settings.home / "postgres/data/postmaster.pid").read_text().splitlines()[0]))
+    assert not any(process.is_running() for process in [*children, server])
+    assert not (settings.home / "up.sessions").exists()
+    assert sorted(path.name for path in (settings.home / "logs").glob("*.log")) == [
+        "code-server.log",
+        "daemon.log",
+        "webserver.log",
+    ]
+
+
+def test_second_up_is_told_where_the_first_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one `up` runs in a state folder; the second says where, and touches nothing."""
+    monkeypatch.setattr(services, "definitions_loaded", lambda _url: True)
+    with Stack(settings, port=None) as first:
+        with pytest.raises(UsageError, match="^already running: it is starting$"):
+            Stack(settings, port=None).__enter__()
+        first.start_services()
+        assert first.ready()
+        with pytest.raises(UsageError, match=f"^already running: {first.url}$"):
+            Stack(settings, port=None).__enter__()
+        first.check()
+    with Stack(settings, port=None):
+        pass
+
+
+def test_other_commands_share_the_server(settings: Settings) -> None:
+    """A command beside `up` uses its server and leaves it on; alone, it starts and stops one."""
+    with Stack(settings, port=None) as stack:
+        with database(settings) as beside:
+            assert beside.dsn == stack.dsn
+            assert beside.embedded
+        with psycopg.connect(libpq_url(stack.dsn)) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    with database(settings) as alone:
+        assert alone.dsn == stack.dsn
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(libpq_url(alone.dsn))
+
+
+def test_wanted_port_in_use(settings: Settings) -> None:
+    """A port that the user named and somebody has is refused, and nothing is left running."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        with pytest.raises(UsageError, match=f"^port {port} is in use"), Stack(settings, port=port) as stack:
+            stack.start_services()
+    assert not (settings.home / "up.sessions").exists()
+
+
+def test_killed_parts_are_started_again(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """A service and the server that were killed run again, the server on its port, and a person hears of it."""
+    with Stack(settings, port=None) as stack:
+        stack.start_services()
+        keep(stack, lambda: len(running(settings)) == 3)
+        before = running(settings)
+        before[0].kill()
+        keep(stack, lambda: len(running(settings)) == 3 and before[0] not in running(settings))
+        psutil.Process(int((settings.home / "postgres/data/postmaster.pid").read_text().splitlines()[0])).kill()
+        keep(stack, lambda: "PostgreSQL had ended: started again" in caplog.messages)
+        with psycopg.connect(libpq_url(stack.dsn)) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    assert any("ended with exit code -9: starting it again" in message for message in caplog.messages)
+
+
+def test_leftovers_of_a_killed_up_are_swept(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """What an `up` that was killed could not stop is stopped by the next one."""
+    with Stack(settings, port=None) as stack:
+        stack.start_services()
+        keep(stack, lambda: len(running(settings)) == 3)
+        left = running(settings)
+        services_ = stack._services
+        stack._services = []  # as after kill -9, where nothing tells the children
+        noted = (settings.home / "up.sessions").read_text()
+    (settings.home / "up.sessions").write_text(noted)
+    assert all(process.is_running() for process in left)
+    with Stack(settings, port=None):
+        for service in services_:
+            service.reap()
+        assert not any(process.is_running() for process in left)
+    assert caplog.messages == ["an earlier `up` was killed: stopping what it left behind"]
+
+
+def test_restart_limit() -> None:
+    """Five deaths within a minute are borne, with pauses that double; the sixth is not; old ones are forgotten."""
+    limit = RestartLimit(deaths=5)
+    assert [limit.pause(float(now)) for now in range(6)] == [0.5, 1, 2, 4, 8, None]
+    limit = RestartLimit(deaths=5)
+    assert [limit.pause(now * 20.0) for now in range(9)] == [0.5, 1, 2, 2, 2, 2, 2, 2, 2]
+
+
+def test_service_that_does_not_stay_up(tmp_path: Path) -> None:
+    """A service that dies again and again is given up, with the end of its log."""
+    command = ["python3", "-c", "print('no such table'); raise SystemExit(3)"]
+    service = Service("daemon", command, log=tmp_path / "daemon.log", environment=environment(), cwd=tmp_path)
+    service.start()
+    clock = 0.0
+    with pytest.raises(ChunkSyncError, match=r"the daemon does not stay up \(exit code 3\)(.|\n)*no such table$"):
+        while clock < 60:
+            service.reap()
+            service.check(clock)
+            clock += 0.5
+    assert len(service.sessions) == 6
+    assert 15 <= clock < 20
+
+
+def test_long_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that has grown too long goes on from nothing; what it held is kept once."""
+    monkeypatch.setattr(services, "_LOG_BYTES", 100)
+    log = tmp_path / "daemon.log"
+    command = ["python3", "-c", "import time; print('x' * 200, flush=True); time.sleep(60)"]
+    service = Service("daemon", command, log=log, environment=environment(), cwd=tmp_path)
+    service.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not log.with_suffix(".log.1").exists() and time.monotonic() < deadline:
+            service.check(time.monotonic())
+        assert log.with_suffix(".log.1").read_text() == "x" * 200 + "\n"
+        assert log.read_text() == ""
+    finally:
+        psutil.Process(service.sessions[0]).kill()
+        service.reap()
+
+
+@contextmanager
+def webserver(answer: dict[str, Any]) -> Iterator[str]:
+    """Answer every GraphQL question in one way."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"data": {"workspaceOrError": answer}}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def entry(status: str, location: dict[str, Any] | None) -> dict[str, Any]:
+    """Write a workspace of one location."""
+    return {"__typename": "Workspace", "locationEntries": [{"loadStatus": status, "locationOrLoadError": location}]}
+
+
+UNREACHABLE = {"__typename": "PythonError", "className": "DagsterUserCodeUnreachableError", "message": "not yet"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer"),
+    [
+        (True, entry("LOADED", {"__typename": "RepositoryLocation"})),
+        (False, entry("LOADING", None)),
+        (False, entry("LOADED", UNREACHABLE)),
+        (False, {"__typename": "Workspace", "locationEntries": []}),
+        (False, {"__typename": "PythonError"}),
+    ],
+)
+def test_readiness(expected: bool, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    """Ready is when the definitions are loaded; a proxy in the environment is not asked."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with webserver(answer) as url:
+        assert definitions_loaded(url) == expected
+
+
+def test_nobody_answers() -> None:
+    """Before the webserver listens it is not ready."""
+    assert not definitions_loaded("http://127.0.0.1:1")
+
+
+def test_definitions_that_do_not_load() -> None:
+    """A mistake in the code is said at once, by its first line."""
+    error = {"__typename": "PythonError", "className": "ImportError", "message": "\nImportError: no x\n\nStack"}
+    with webserver(entry("LOADED", error)) as url, pytest.raises(ChunkSyncError, match="ImportError: no x$"):
+        definitions_loaded(url)
+
+
+def test_own_server_needs_nothing_of_ours(tmp_path: Path) -> None:
+    """With CHUNK_SYNC_DSN no state folder and no server are made, and Dagster is sent to its schema."""
+    yours = Settings.read({"CHUNK_SYNC_HOME": str(tmp_path / "home"), "CHUNK_SYNC_DSN": "postgres://app@db/mail"})
+    with database(yours) as found:
+        assert found.dsn == "postgresql+psycopg://app@db/mail"
+        assert found.dagster_dsn == "postgresql+psycopg2://app@db/mail?options=-csearch_path%3Ddagster"
+        assert not found.embedded
+    assert not (tmp_path / "home").exists()
+    both = {"CHUNK_SYNC_DSN": "postgres://app@db/mail", "CHUNK_SYNC_DAGSTER_DSN": "postgres://d@other/dagster"}
+    with database(Settings.read(both)) as found:
+        assert found.dagster_dsn == "postgresql+psycopg2://d@other/dagster"
