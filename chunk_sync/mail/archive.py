@@ -7,14 +7,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 
 _ESCAPED = re.compile("[%\x00\udc80-\udcff]")
-# Mail is younger than UNIX time, and a file name that says otherwise is no date.
-_LAST_SECOND = 4_102_444_800  # 2100-01-01
 
 
 @contextmanager
@@ -42,8 +39,3 @@ def key_of_name(name: str) -> str:
 def name_of_key(key: str) -> str:
     """Read back what `key_of_name` wrote."""
     return os.fsdecode(unquote_to_bytes(key)) if "%" in key else key
-
-
-def instant(seconds: float) -> datetime | None:
-    """Make an aware UTC time of UNIX seconds; None when it is no time of a mail."""
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _LAST_SECOND else None

@@ -33,8 +33,6 @@ def open_source(
     if not password:
         message = f"no password for {address}: answer the prompt, or use --password-env or --password-file"
         raise UsageError(message)
-    endpoint = Endpoint(
-        address.host or "", address.port or 0, tls=address.scheme == "imaps", ca_file=address.ca_file
-    )
+    endpoint = Endpoint(address.host or "", address.port or 0, tls=address.scheme == "imaps", ca_file=address.ca_file)
     limits = ImapLimits(silence=timeout, max_message_bytes=max_message_bytes)
     return ImapSource(endpoint, address.user or "", password, limits)

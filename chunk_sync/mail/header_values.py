@@ -1,4 +1,4 @@
-"""What stands in header fields: addresses, dates, message ids, MIME parameters. Pure, and never raises.
+"""What stands in header fields: addresses, message ids, MIME parameters. Pure, and never raises.
 
 The grammars are read loosely and in linear time: mail is written by everybody.
 """
@@ -9,20 +9,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import mktime_tz, parsedate_tz
 from functools import lru_cache
 from itertools import islice
 from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
-from chunk_sync.mail.archive import instant
 from chunk_sync.mail.headers import decode_words
 from chunk_sync.mail.textclean import clean_text, decode_text, fold_whitespace
 
 _LONGEST_NAME = 500
 _LONGEST_ID = 500
-_LONGEST_DATE = 200
 _LONGEST_CACHED = 100
 
 
@@ -52,21 +48,20 @@ class _OneAddress:
         name, address = "".join(self.text), self.angle
         if address is None and "@" in name:
             name, address = _split_bare(name)
-        name = _decoded_name(fold_whitespace(name) or fold_whitespace("".join(self.comment)))
+        name = _decoded_name(name if name.strip() else "".join(self.comment))
         # A route (`<@a,@b:user@host>`, obsolete since 2001) is no part of the address.
         if address and address.startswith("@"):
             address = address.rpartition(":")[2]
         address = "".join((address or "").split())
         if not name and not address:
             return None
-        return Address(name, clean_text(address)[:_LONGEST_NAME] or None)
+        return Address(name or None, clean_text(address)[:_LONGEST_NAME] or None)
 
 
 # Most lists: `Ann <a@x>, "Bob B." <b@x>, c@x` without comments, groups and escapes.
-_PLAIN_ATOM = r'[^<>\s@"(),:;\\]{1,250}'
+_ATOM = r'[^<>\s@"(),:;\\]{1,250}'
 _PLAIN_ADDRESS = re.compile(
-    rf'\s*(?:(?:"([^"\\<>]{{1,250}})"|([^"(),:;<>@\\]{{0,250}}?))\s*<({_PLAIN_ATOM}@{_PLAIN_ATOM})>'
-    rf"|({_PLAIN_ATOM}@{_PLAIN_ATOM}))\s*(?:,|$)"
+    rf'\s*(?:(?:"([^"\\<>]{{1,250}})"\s*|([^"(),:;<>@\\]{{0,250}}))<({_ATOM}@{_ATOM})>|({_ATOM}@{_ATOM}))\s*(?:,|$)'
 )
 
 
@@ -78,15 +73,17 @@ def parse_addresses(value: str, limit: int) -> tuple[Address, ...]:
         match = _PLAIN_ADDRESS.match(value, position)
         if match is None:  # some address is not so plain: read the whole list with care
             return tuple(islice(_addresses(value), limit))
-        quoted, bare_name, address, alone = match.groups()
-        name = fold_whitespace(quoted or bare_name or "")
-        plain.append(Address(_decoded_name(name) if "=?" in name else name or None, address or alone))
+        quoted, bare, address, alone = match.groups()
+        name = (quoted or bare or "").strip()
+        if name and ("=?" in name or "  " in name):
+            name = _decoded_name(name)
+        plain.append(Address(name or None, address or alone))
         position = match.end()
     return tuple(plain)
 
 
-def _decoded_name(name: str) -> str | None:
-    return clean_text(fold_whitespace(decode_words(name)))[:_LONGEST_NAME] or None
+def _decoded_name(name: str) -> str:
+    return clean_text(fold_whitespace(decode_words(name)))[:_LONGEST_NAME]
 
 
 def _addresses(value: str) -> Iterator[Address]:
@@ -123,32 +120,6 @@ def _split_bare(text: str) -> tuple[str, str]:
     address = next(word for word in words if "@" in word)
     words.remove(address)
     return " ".join(words), address
-
-
-_USUAL_DATE = re.compile(
-    r"(?:[A-Za-z]{3}, +)?(\d{1,2}) ([A-Za-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)(?: +\([^()]*\))?"
-)
-_FIRST_DATE, _LAST_DATE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-_MONTHS = {
-    name: number
-    for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)  # noqa: SIM905
-}
-
-
-def parse_date(text: str) -> datetime | None:
-    """Read a Date field as UTC; None when it names no moment between 1970 and 2100."""
-    usual = _USUAL_DATE.fullmatch(text)
-    try:
-        if usual and usual[2].lower() in _MONTHS:
-            day, year, hour, minute, second, zone_hours, zone_minutes = map(int, usual.group(1, 3, 4, 5, 6, 8, 9))
-            zone = timedelta(hours=zone_hours, minutes=zone_minutes) * (-1 if usual[7] == "-" else 1)
-            month = _MONTHS[usual[2].lower()]
-            sent_at = datetime(year, month, day, hour, minute, min(second, 59), 0, timezone(zone)).astimezone(UTC)
-            return sent_at if _FIRST_DATE < sent_at < _LAST_DATE else None
-        parsed = parsedate_tz(text[:_LONGEST_DATE])
-        return instant(mktime_tz(parsed)) if parsed else None
-    except (ValueError, OverflowError, TypeError, LookupError):
-        return None
 
 
 _ID = re.compile(r"<([^<>]*)>")
@@ -225,4 +196,3 @@ def _joined(pieces: list[tuple[int, bool, str]]) -> str:
             charset, _, rest = text.split("'", 2)
         data += unquote_to_bytes(rest) if extended else rest.encode("utf-8", "replace")
     return decode_text(data, charset or None)[0]
-

@@ -173,9 +173,7 @@ class ImapSource:
             now = dialogue.read_opened(wire.replies(tag)).uidvalidity
         if now != uidvalidity:
             message = f"the folder was numbered anew (UIDVALIDITY {uidvalidity} became {now}): plan it again"
-            raise ProviderError(
-                message, ErrorCategory.DATA_CONFLICT, scope=ErrorScope.FOLDER, code="UIDVALIDITY"
-            )
+            raise ProviderError(message, ErrorCategory.DATA_CONFLICT, scope=ErrorScope.FOLDER, code="UIDVALIDITY")
         self._opened = (key, uidvalidity)
 
     def _fetch_batch(self, span: Span, uids: list[int]) -> Generator[RawMessage, None, list[int]]:

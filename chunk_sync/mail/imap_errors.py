@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -43,7 +44,6 @@ class ServerRefused(Exception):
     def is_expunge(self) -> bool:
         """Say whether only messages that vanished meanwhile were refused (RFC 5530, and Dovecot's words)."""
         return self.kind != "BYE" and (self.code == "EXPUNGEISSUED" or "no longer exist" in self.text)
-
 
     @property
     def is_cut_short(self) -> bool:
@@ -124,11 +124,21 @@ def translated(stage: Stage, secrets: tuple[str, ...] = ()) -> Iterator[None]:
     except EOFError as exc:
         raise _provider_error(stage, _C.NETWORK, str(exc), "EOF") from None
     except OSError as exc:
-        name = errno.errorcode.get(exc.errno or 0, type(exc).__name__)
-        text = "no answer in time" if isinstance(exc, TimeoutError) else exc.strerror or name
-        raise _provider_error(stage, categorize_exception(exc), text, name) from None
+        text, code = _reason(exc)
+        raise _provider_error(stage, categorize_exception(exc), text, code) from None
     except (ValueError, LookupError) as exc:  # what imaplib raises on replies it did not expect
         raise _provider_error(stage, _C.PROCESSING_ERROR, "a reply that is not IMAP", type(exc).__name__) from None
+
+
+def _reason(exc: OSError) -> tuple[str, str]:
+    """Say what the operating system or OpenSSL says, and its code for it."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        hint = "its certificate is not trusted; for a private authority add ?ca=PATH to the address"
+        return f"{exc.verify_message}: {hint}", "CERTIFICATE_VERIFY_FAILED"
+    if isinstance(exc, ssl.SSLError):
+        return exc.strerror or "TLS failed", exc.reason or "SSLError"
+    code = errno.errorcode.get(exc.errno or 0, type(exc).__name__)
+    return ("no answer in time" if isinstance(exc, TimeoutError) else exc.strerror or code), code
 
 
 def retry_after(text: str) -> float | None:

@@ -13,9 +13,7 @@ from chunk_sync.mail.textclean import clean_text
 _SHIFTED = re.compile(rb"&([A-Za-z0-9+,]*)-")
 
 # RFC 6154, and how folders are called where a server does not say their use.
-_BY_ATTRIBUTE = {
-    f"\\{role}": role for role in ("all", "archive", "drafts", "flagged", "junk", "sent", "trash")
-}
+_BY_ATTRIBUTE = {f"\\{role}": role for role in ("all", "archive", "drafts", "flagged", "junk", "sent", "trash")}
 _BY_NAME: dict[str, str] = {
     name: role
     for role, names in {

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 
+from chunk_sync.mail.dates import parse_internal_date
 from chunk_sync.mail.textclean import clean_text
 
 
@@ -72,11 +73,6 @@ _MAX_DEPTH = 32
 _MAX_TOKENS = 100_000
 _STATUS_CODE = re.compile(rb"\[([A-Za-z][A-Za-z0-9.-]*)(?: ([^\]]*))?\]")
 _EXISTS = re.compile(rb"\* (\d{1,10}) EXISTS\b", re.IGNORECASE)
-_DATE = re.compile(rb" ?(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
-_MONTHS = {
-    name: number
-    for number, name in enumerate(b"jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
-}
 
 
 class _Lexer:
@@ -183,7 +179,7 @@ def parse_fetch(reply: Reply) -> Fetched | None:
     return Fetched(
         uid=_number(items.get("UID")),
         size=_number(items.get("RFC822.SIZE")),
-        received_at=parse_internal_date(date) if isinstance(date, bytes) else None,
+        received_at=parse_internal_date(date.decode("latin-1")) if isinstance(date, bytes) else None,
         flags=tuple(clean_text(f) for f in flags if isinstance(f, str)) if isinstance(flags, list) else None,
         body=body,
         has_body=body_name is not None,
@@ -209,21 +205,6 @@ def parse_list(reply: Reply) -> ListedFolder | None:
         separator=separator.decode("latin-1") if isinstance(separator, bytes) and separator else None,
         name=raw_name,
     )
-
-
-def parse_internal_date(text: bytes) -> datetime | None:
-    """Read `17-Jul-1996 02:44:25 -0700` as UTC; None when it is no date that exists."""
-    match = _DATE.fullmatch(text.rstrip())
-    month = _MONTHS.get(match[2].lower()) if match else None
-    if match is None or month is None:
-        return None
-    day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
-    offset = timedelta(hours=int(match[8]), minutes=int(match[9])) * (-1 if match[7] == b"-" else 1)
-    try:
-        local = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=timezone(offset))
-        return local.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _is_fetch(reply: Reply) -> bool:

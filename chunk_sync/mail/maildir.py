@@ -18,7 +18,8 @@ from typing import Self
 
 from chunk_sync.domain.spans import Span
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
-from chunk_sync.mail.archive import disk_errors, instant, key_of_name, name_of_key
+from chunk_sync.mail.archive import disk_errors, key_of_name, name_of_key
+from chunk_sync.mail.dates import instant
 from chunk_sync.mail.imap_names import FolderName, readable_name, with_roles
 from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, SourceFolder
 
@@ -126,19 +127,16 @@ class MaildirSource:
 
     def _known(self, key: str) -> Places:
         """Take the last listing, when neither cur nor new changed since."""
-        listing = self._listings.get(key)
-        if listing is not None:
-            with disk_errors("a folder of the Maildir", ErrorScope.FOLDER):
-                if listing.stamp == _stamp(self._folder(key)):
-                    return listing.places
-        return self._list(key)
+        return self._list(key, known=self._listings.get(key))
 
-    def _list(self, key: str) -> Places:
+    def _list(self, key: str, known: _Listing | None = None) -> Places:
         with disk_errors("the Maildir", ErrorScope.ACCOUNT):
             self._root.stat()
         with disk_errors("a folder of the Maildir", ErrorScope.FOLDER):
-            self._listings[key] = listing = _list_folder(self._folder(key))
-            return listing.places
+            folder = self._folder(key)
+            if known is None or known.stamp != _stamp(folder):
+                known = self._listings[key] = _list_folder(folder)
+            return known.places
 
     def _stat(self, key: str, place: tuple[str, str] | None) -> os.stat_result | None:
         with disk_errors("a message of the Maildir", ErrorScope.CHUNK):
@@ -149,23 +147,17 @@ class MaildirSource:
 
     def _read(self, key: str, unique: str, place: tuple[str, str], uid: int) -> RawMessage | None:
         """Read one file; None when it is not there any more."""
+        most = self._max_message_bytes
         with disk_errors("a message of the Maildir", ErrorScope.CHUNK):
             try:
                 with self._folder(key).joinpath(*place).open("rb") as file:
                     status = os.fstat(file.fileno())
-                    # A byte more than allowed tells a file that is growing from one that fits.
-                    raw = file.read(self._max_message_bytes + 1) if status.st_size <= self._max_message_bytes else b""
+                    raw = file.read() if status.st_size <= most else None
             except FileNotFoundError:
                 return None
-        fits = status.st_size <= self._max_message_bytes and len(raw) <= self._max_message_bytes
-        return RawMessage(
-            uid,
-            raw if fits else None,
-            len(raw) if fits else max(status.st_size, len(raw)),
-            _flags(*place),
-            _received_at(unique) or instant(status.st_mtime),
-            key_of_name(unique),
-        )
+        size = status.st_size if raw is None else len(raw)
+        received_at = _received_at(unique) or instant(status.st_mtime)
+        return RawMessage(uid, raw if size <= most else None, size, _flags(*place), received_at, key_of_name(unique))
 
 
 def is_maildir_tree(root: Path) -> bool:

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import BinaryIO
 
-from chunk_sync.mail.archive import instant
+from chunk_sync.mail.dates import parse_date
 
 _BLOCK = 1 << 20
 _LONGEST_SEPARATOR = 1 << 10
@@ -152,8 +151,4 @@ def _blank_before(window: bytes, position: int) -> int:
 
 def _separator_date(line: bytes) -> datetime | None:
     match = _DATED.fullmatch(line)
-    parsed = parsedate_tz(match[1].decode("latin-1")) if match else None
-    try:
-        return instant(mktime_tz(parsed)) if parsed else None
-    except (ValueError, OverflowError):
-        return None
+    return parse_date(match[1].decode("latin-1")) if match else None

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from chunk_sync.mail.header_values import Address, parse_addresses, parse_date, parse_ids, shorten_references
+from chunk_sync.mail.dates import parse_date
+from chunk_sync.mail.header_values import Address, parse_addresses, parse_ids, shorten_references
 from chunk_sync.mail.headers import HeaderBlock, decode_header, split_headers, unfold
 from chunk_sync.mail.parse_fallback import fallback_structure
 from chunk_sync.mail.parse_fast import fast_structure

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from email.message import Message
 from email.parser import BytesParser
-from email.policy import compat32
 
 from chunk_sync.mail.header_values import parse_parameters
 from chunk_sync.mail.headers import HeaderBlock, decode_header
@@ -20,6 +19,9 @@ from chunk_sync.mail.structure import KNOWN_ENCODINGS, Leaf, ParseLimits, Struct
 # What `email` is known to raise on hostile input. MemoryError is not among them: it is not the mail's fault.
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _TRAILING_BLANKS = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
+# `email` looks at every line once for each container that is open: nesting costs the square of its depth.
+_BOUNDARY = re.compile(rb"boundary\*?0?\s*=", re.IGNORECASE)
+_UNREADABLE = Structure((), ("structure-unreadable",), readable=False)
 _OPAQUE = "application/octet-stream"
 
 
@@ -45,17 +47,19 @@ class _Part(Message):
 
 def fallback_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Structure:
     """Read a message's parts, whatever they are; `readable` is False when they cannot be told at all."""
+    if sum(1 for _ in _BOUNDARY.finditer(raw)) > 2 * limits.depth:
+        return _UNREADABLE
     mime_fields = b"".join(
         name.encode("ascii") + b": " + value.rstrip(b"\r\n") + b"\r\n"
         for name, value in head.fields
         if name.lower().startswith("content-") or name.lower() == "mime-version"
     )
     try:
-        root = BytesParser(_Part, policy=compat32).parsebytes(mime_fields + b"\r\n" + raw[head.body :])
+        parser = BytesParser(_Part)  # compat32 is its default policy
         walk = _Walk(limits)
-        leaves = tuple(walk.leaves(root))
+        leaves = tuple(walk.leaves(parser.parsebytes(mime_fields + b"\r\n" + raw[head.body :])))
     except _FAULTS:
-        return Structure((), ("structure-unreadable",), readable=False)
+        return _UNREADABLE
     return Structure(leaves, tuple(walk.defects))
 
 
@@ -72,8 +76,8 @@ class _Walk:
         while stack:
             part, path, depth = stack.pop()
             count += 1
-            if depth > self._limits.depth or count > self._limits.parts:
-                self.defects.append("too-many-parts" if count > self._limits.parts else "nested-too-deep")
+            if beyond := self._limits.exceeded(depth, count):
+                self.defects.append(beyond)
                 return
             if not part.is_multipart():
                 yield self._leaf(part, path or "1")

@@ -31,10 +31,12 @@ def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Struct
     root = _parse(raw)
     if root is None:
         return None
+    defects: list[str] = []
     try:
-        return Structure(tuple(_leaves(raw, root, _top_headers(head), limits)))
+        leaves = tuple(_leaves(raw, root, _top_headers(head), limits, defects))
     except (_Odd, ParseError):
         return None
+    return Structure(leaves, tuple(defects))
 
 
 def _parse(raw: bytes) -> PyLazyMimePart | None:
@@ -49,8 +51,10 @@ def _parse(raw: bytes) -> PyLazyMimePart | None:
         return None
 
 
-def _leaves(raw: bytes, root: PyLazyMimePart, top: dict[str, str], limits: ParseLimits) -> Iterator[Leaf]:
-    """Walk the tree in order without recursion."""
+def _leaves(
+    raw: bytes, root: PyLazyMimePart, top: dict[str, str], limits: ParseLimits, defects: list[str]
+) -> Iterator[Leaf]:
+    """Walk the tree in order without recursion, as far as the limits allow."""
     ascii_only = raw.isascii()
     stack = [(root, "", 0)]
     count = 0
@@ -58,8 +62,9 @@ def _leaves(raw: bytes, root: PyLazyMimePart, top: dict[str, str], limits: Parse
         node, path, depth = stack.pop()
         headers = _mime_headers(node, ascii_only=ascii_only) if depth else top
         count += 1
-        if depth > limits.depth or count > limits.parts:
-            raise _Odd
+        if beyond := limits.exceeded(depth, count):
+            defects.append(beyond)
+            return
         if not node.content_type.startswith("multipart/"):
             yield _leaf(raw, node, headers, path or "1")
             continue

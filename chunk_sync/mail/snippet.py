@@ -8,7 +8,7 @@ import re
 from chunk_sync.mail.textclean import clean_text, fold_whitespace
 
 _LONGEST = 200
-_TEXT_LOOKED_AT = 2_000
+_TEXT_LOOKED_AT = 800
 _HTML_LOOKED_AT = 60_000
 _HTML_STRIPPED = 8_000
 _UNSEEN = re.compile(r"<(style|script|head|title|!--)", re.IGNORECASE)
@@ -19,7 +19,7 @@ _INVISIBLE = re.compile("[\u00ad\u034f\u200b-\u200f\u2028-\u202e\u2060-\u2064\uf
 
 def make_snippet(text: str | None, markup: str | None) -> str:
     """Take the first 200 characters of the text, or of what the HTML shows, with single spaces."""
-    words = _fold(text[:_TEXT_LOOKED_AT]) if text else ""
+    words = _fold(text[:_TEXT_LOOKED_AT]) or _fold(text) if text else ""
     if not words and markup:
         words = _fold(clean_text(html.unescape(_visible(markup[:_HTML_LOOKED_AT]))))
     return words[:_LONGEST].rstrip()

@@ -19,6 +19,12 @@ class ParseLimits:
     parts: int = 1_000
     depth: int = 100
 
+    def exceeded(self, depth: int, count: int) -> str | None:
+        """Name the defect of a part at this depth, the `count`-th of its message; None when it may be read."""
+        if depth > self.depth:
+            return "nested-too-deep"
+        return "too-many-parts" if count > self.parts else None
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:

@@ -96,7 +96,7 @@ def test_unusable_url_is_refused_without_repeating_it(typed: str) -> None:
 
 def test_own_dagster_url_is_called_by_its_name() -> None:
     """A mistake in Dagster's own URL is blamed on Dagster's variable."""
-    with pytest.raises(UsageError, match="^CHUNK_SYNC_DAGSTER_DSN "):
+    with pytest.raises(UsageError, match=r"^CHUNK_SYNC_DAGSTER_DSN "):
         dagster_own_url("nonsense")
 
 

@@ -28,13 +28,13 @@ def test_wanted_port_or_none(busy: int) -> None:
     """A port that the user named is taken or refused, never replaced."""
     free = ports.choose_private_port()
     assert ports.choose_web_port(free) == free
-    with pytest.raises(UsageError, match=f"^port {busy} is in use: .*--port"):
+    with pytest.raises(UsageError, match=rf"^port {busy} is in use: .*--port"):
         ports.choose_web_port(busy)
 
 
 def test_port_that_does_not_exist() -> None:
     """A number that is no port is said to be none."""
-    with pytest.raises(UsageError, match="^port 70000 does not exist"):
+    with pytest.raises(UsageError, match=r"^port 70000 does not exist"):
         ports.choose_web_port(70000)
 
 
@@ -44,7 +44,7 @@ def test_next_web_port(busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "WEB_PORTS", [busy, free])
     assert ports.choose_web_port(None) == free
     monkeypatch.setattr(ports, "WEB_PORTS", [busy])
-    with pytest.raises(UsageError, match="^no free port .*--port"):
+    with pytest.raises(UsageError, match=r"^no free port .*--port"):
         ports.choose_web_port(None)
 
 

@@ -211,7 +211,7 @@ def test_data_of_another_version() -> None:
         ) as caught:
             EmbeddedPostgres(folder / "postgres").__enter__()
         assert "\n" not in str(caught.value)
-        assert os.listdir(data) == ["PG_VERSION"]
+        assert [path.name for path in data.iterdir()] == ["PG_VERSION"]
 
 
 def test_folder_that_cannot_be_written() -> None:
@@ -223,14 +223,14 @@ def test_folder_that_cannot_be_written() -> None:
 
 
 def test_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """initdb on a full disk ends with its last useful line and leaves nothing behind."""
+    """Making a cluster on a full disk ends with its last useful line and leaves nothing behind."""
 
     def full(*_args: object, **_named: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data.new")
 
     monkeypatch.setattr(postgres.pg_cluster, "create", full)
     with scratch_folder() as folder:
-        with pytest.raises(UsageError, match="data.new: No space left on device"):
+        with pytest.raises(UsageError, match=r"data\.new: No space left on device"):
             EmbeddedPostgres(folder / "postgres").__enter__()
         assert not list(folder.glob("postgres/data*"))
 

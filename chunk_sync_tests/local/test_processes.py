@@ -128,11 +128,11 @@ def test_stranger_with_an_old_number_is_spared(children: Children) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no PDEATHSIG: the next `up` sweeps")
 def test_child_goes_with_a_killed_parent(tmp_path: Path) -> None:
-    """kill -9 of us ends our children."""
+    """A kill -9 of us ends our children."""
     script = (
-        "import sys, time; from pathlib import Path; from chunk_sync.local.processes import start_child\n"
-        "from chunk_sync.settings import environment\n"
-        f"child = start_child(['sleep', '60'], log=Path({str(tmp_path / 'log')!r}), environment=environment(), cwd=Path('/'))\n"
+        "import time; from pathlib import Path; from chunk_sync.local.processes import start_child\n"
+        f"log = Path({str(tmp_path / 'log')!r})\n"
+        "child = start_child(['sleep', '60'], log=log, environment={'PATH': '/usr/bin:/bin'}, cwd=Path('/'))\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import http.server
+import importlib
+import itertools
 import json
 import socket
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ import pytest
 
 from chunk_sync.errors import ChunkSyncError, UsageError
 from chunk_sync.local import services
+from chunk_sync.local import webserver as webserver_module
 from chunk_sync.local.database import database
 from chunk_sync.local.dsn import libpq_url
 from chunk_sync.local.processes import session_members
@@ -87,11 +93,11 @@ def test_second_up_is_told_where_the_first_is(settings: Settings, monkeypatch: p
     """Only one `up` runs in a state folder; the second says where, and touches nothing."""
     monkeypatch.setattr(services, "definitions_loaded", lambda _url: True)
     with Stack(settings, port=None) as first:
-        with pytest.raises(UsageError, match="^already running: it is starting$"):
+        with pytest.raises(UsageError, match=r"^already running: it is starting$"):
             Stack(settings, port=None).__enter__()
         first.start_services()
         assert first.ready()
-        with pytest.raises(UsageError, match=f"^already running: {first.url}$"):
+        with pytest.raises(UsageError, match=rf"^already running: {first.url}$"):
             Stack(settings, port=None).__enter__()
         first.check()
     with Stack(settings, port=None):
@@ -116,7 +122,7 @@ def test_wanted_port_in_use(settings: Settings) -> None:
     """A port that the user named and somebody has is refused, and nothing is left running."""
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
-        with pytest.raises(UsageError, match=f"^port {port} is in use"), Stack(settings, port=port) as stack:
+        with pytest.raises(UsageError, match=rf"^port {port} is in use"), Stack(settings, port=port) as stack:
             stack.start_services()
     assert not (settings.home / "up.sessions").exists()
 
@@ -164,24 +170,28 @@ def test_restart_limit() -> None:
 
 def test_service_that_does_not_stay_up(tmp_path: Path) -> None:
     """A service that dies again and again is given up, with the end of its log."""
-    command = ["python3", "-c", "print('no such table'); raise SystemExit(3)"]
+    command = [sys.executable, "-c", "print('no such table'); raise SystemExit(3)"]
     service = Service("daemon", command, log=tmp_path / "daemon.log", environment=environment(), cwd=tmp_path)
     service.start()
-    clock = 0.0
+    clock = itertools.count(0, 0.5)
+
+    def look() -> float:
+        service.reap()
+        now = next(clock)
+        service.check(now)
+        return now
+
     with pytest.raises(ChunkSyncError, match=r"the daemon does not stay up \(exit code 3\)(.|\n)*no such table$"):
-        while clock < 60:
-            service.reap()
-            service.check(clock)
-            clock += 0.5
+        deque(takewhile(lambda now: now < 60, iter(look, None)))
     assert len(service.sessions) == 6
-    assert 15 <= clock < 20
+    assert 15 <= next(clock) < 20
 
 
 def test_long_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log that has grown too long goes on from nothing; what it held is kept once."""
     monkeypatch.setattr(services, "_LOG_BYTES", 100)
     log = tmp_path / "daemon.log"
-    command = ["python3", "-c", "import time; print('x' * 200, flush=True); time.sleep(60)"]
+    command = [sys.executable, "-c", "import time; print('x' * 200, flush=True); time.sleep(60)"]
     service = Service("daemon", command, log=log, environment=environment(), cwd=tmp_path)
     service.start()
     try:
@@ -233,11 +243,19 @@ UNREACHABLE = {"__typename": "PythonError", "className": "DagsterUserCodeUnreach
         (False, {"__typename": "PythonError"}),
     ],
 )
-def test_readiness(expected: bool, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
-    """Ready is when the definitions are loaded; a proxy in the environment is not asked."""
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+def test_readiness(expected: bool, answer: dict[str, Any]) -> None:  # noqa: FBT001
+    """Ready is when the definitions are loaded."""
     with webserver(answer) as url:
         assert definitions_loaded(url) == expected
+
+
+def test_proxy_is_not_for_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment is not asked about our own webserver."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    fresh = importlib.reload(webserver_module)
+    with webserver(entry("LOADED", {"__typename": "RepositoryLocation"})) as url:
+        assert fresh.definitions_loaded(url)
 
 
 def test_nobody_answers() -> None:
@@ -248,7 +266,7 @@ def test_nobody_answers() -> None:
 def test_definitions_that_do_not_load() -> None:
     """A mistake in the code is said at once, by its first line."""
     error = {"__typename": "PythonError", "className": "ImportError", "message": "\nImportError: no x\n\nStack"}
-    with webserver(entry("LOADED", error)) as url, pytest.raises(ChunkSyncError, match="ImportError: no x$"):
+    with webserver(entry("LOADED", error)) as url, pytest.raises(ChunkSyncError, match=r"ImportError: no x$"):
         definitions_loaded(url)
 
 

@@ -44,7 +44,7 @@ def test_shared_lock_becomes_exclusive_for_the_last(tmp_path: Path) -> None:
 
 
 def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    """kill -9 of the holder frees the lock at once."""
+    """A kill -9 of the holder frees the lock at once."""
     path = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

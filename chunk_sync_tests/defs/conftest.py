@@ -1,0 +1,140 @@
+"""The Dagster room on a real PostgreSQL, with a mailbox in memory behind it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+import pytest
+from dagster import AssetPartitionStatus
+from dagster_shared.utils.warnings import BetaWarning
+
+from chunk_sync.definitions import defs
+from chunk_sync.defs.partitions import chunk_partitions, register_new_keys
+from chunk_sync.defs.resources import ChunkSync
+from chunk_sync.domain.partitions import job_keys
+from chunk_sync.engine.run_chunks import Parts
+from chunk_sync.store import queue
+from chunk_sync.store.database import Database, Row
+from chunk_sync_tests import factory
+from chunk_sync_tests.defs.memory_source import MemoryMail
+from chunk_sync_tests.factory import PlannedJob
+
+SYNCED = dg.AssetKey("synced_emails")
+
+
+def on(database: Database, mail: MemoryMail) -> ChunkSync:
+    """Make the resource that leads to this database and this mail; settings come from the environment."""
+
+    class InMemory(ChunkSync):
+        def database(self) -> Database:
+            return database
+
+        def parts(self) -> Parts:
+            return Parts(database, self.settings(), mail.open)
+
+    return InMemory()
+
+
+@dataclass
+class Edge:
+    """Dagster's side of an installation: plan, launch what the sensors ask for, read what Dagster shows."""
+
+    database: Database
+    instance: dg.DagsterInstance
+    mail: MemoryMail = field(default_factory=MemoryMail)
+
+    def __post_init__(self) -> None:
+        self.resource = on(self.database, self.mail)
+
+    def plan(self, chunks: int, *, emails: int = 2, limit: int = 4, name: str = "box") -> PlannedJob:
+        """Plan a job and give Dagster its keys."""
+        mailbox = factory.make_mailbox(self.database, name, limit=limit)
+        job = factory.make_job(self.database, mailbox, chunks=chunks, emails=emails)
+        register_new_keys(self.instance, self.database)
+        return job
+
+    def tick(self, sensor: dg.SensorDefinition) -> list[dg.RunRequest]:
+        """Evaluate a sensor once; the runs it asks for."""
+        context = dg.build_sensor_context(
+            instance=self.instance, resources={"chunk_sync": self.resource}, definitions=defs
+        )
+        answer = sensor.evaluate_tick(context)
+        return list(answer.run_requests or [])
+
+    def launch(self, request: dg.RunRequest, job_name: str | None = None) -> dg.ExecuteInProcessResult:
+        """Run what a sensor asked for, in this process."""
+        return self.run(job_name or request.job_name or "", tags=request.tags, run_config=request.run_config)
+
+    def run(
+        self,
+        job_name: str,
+        *,
+        tags: dict[str, str] | None = None,
+        key: str | None = None,
+        run_config: dg.RunConfig | dict[str, object] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job in this process."""
+        return defs.resolve_job_def(job_name).execute_in_process(
+            instance=self.instance,
+            tags=tags,
+            partition_key=key,
+            run_config=run_config,
+            resources={"chunk_sync": self.resource},
+            raise_on_error=False,
+        )
+
+    def statuses(self, job: PlannedJob) -> list[str | None]:
+        """List what the Partitions tab shows, in the order of the index."""
+        keys = keys_of(job)
+        found = self.instance.get_status_by_partition(SYNCED, keys, chunk_partitions)
+        assert found is not None
+        return [_name(found.get(key)) for key in keys]
+
+    def audit(self) -> list[Row]:
+        """Read the audit log."""
+        return self.database.execute("SELECT * FROM audit_log ORDER BY id")
+
+    def shorten_delays(self, milliseconds: int = 20) -> None:
+        """Shorten every retry delay, which tests need not sit out."""
+        self.database.execute(
+            "UPDATE retry_policies SET delays_ms = array_fill(%s::integer, ARRAY[cardinality(delays_ms)])",
+            (milliseconds,),
+        )
+
+
+def keys_of(job: PlannedJob, indexes: Sequence[int] | None = None) -> list[str]:
+    """Name the partitions of a job."""
+    return job_keys(job.id, range(len(job.chunk_ids)) if indexes is None else indexes)
+
+
+def _name(status: AssetPartitionStatus | None) -> str | None:
+    return None if status is None else status.value
+
+
+@pytest.fixture(scope="session")
+def repository() -> dg.RepositoryDefinition:
+    """All definitions, resolved once: Dagster warns of its own use of a beta parameter when it copies sensors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)
+        return defs.get_repository_def()
+
+
+@pytest.fixture
+def edge(
+    database: Database,
+    dagster_instance: dg.DagsterInstance,
+    repository: dg.RepositoryDefinition,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Edge:
+    """Dagster over an empty database; a run takes a whole job and does not wait for retries."""
+    monkeypatch.setenv("CHUNK_SYNC_PARALLEL_RUNS", "1")
+    monkeypatch.setenv("CHUNK_SYNC_PATIENCE_SECONDS", "0")
+    return Edge(database, dagster_instance)
+
+
+def live_dispatches(database: Database) -> int:
+    """Count the dispatches that have not ended."""
+    return sum(queue.live_runs(database).values())
