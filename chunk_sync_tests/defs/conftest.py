@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -86,6 +86,23 @@ class Edge:
             raise_on_error=False,
         )
 
+    def materializations(self, run: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+        """Read what a run told Dagster of chunks that landed: metadata by partition key, each once."""
+        events = self._events(run, dg.DagsterEventType.ASSET_MATERIALIZATION)
+        told = [event.step_materialization_data.materialization for event in events]
+        assert len(told) == len({event.partition for event in told})
+        return {event.partition or "": _values(event.metadata) for event in told}
+
+    def observations(self, run: dg.ExecuteInProcessResult) -> dict[str, dict[str, object]]:
+        """Read what a run told Dagster of chunks that did not land."""
+        events = self._events(run, dg.DagsterEventType.ASSET_OBSERVATION)
+        told = [event.asset_observation_data.asset_observation for event in events]
+        return {event.partition or "": _values(event.metadata) for event in told}
+
+    def _events(self, run: dg.ExecuteInProcessResult, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
+        records = self.instance.get_records_for_run(run.run_id, of_type=kind).records
+        return [record.event_log_entry.get_dagster_event() for record in records]
+
     def statuses(self, job: PlannedJob) -> list[str | None]:
         """List what the Partitions tab shows, in the order of the index."""
         keys = keys_of(job)
@@ -108,6 +125,18 @@ class Edge:
 def keys_of(job: PlannedJob, indexes: Sequence[int] | None = None) -> list[str]:
     """Name the partitions of a job."""
     return job_keys(job.id, range(len(job.chunk_ids)) if indexes is None else indexes)
+
+
+def failure(run: dg.ExecuteInProcessResult) -> str:
+    """Read why a run failed: the message of the op that did."""
+    event = next(event for event in run.all_events if event.is_step_failure)
+    error = event.step_failure_data.error
+    assert error is not None
+    return (error.cause or error).message.strip()
+
+
+def _values(metadata: Mapping[str, dg.MetadataValue[object]]) -> dict[str, object]:
+    return {name: value.value for name, value in metadata.items()}
 
 
 def _name(status: AssetPartitionStatus | None) -> str | None:

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import dagster as dg
 import pytest
 
 from chunk_sync.defs.sensors import due_chunks, stuck_chunks
 from chunk_sync.domain.chunks import ChunkState
 from chunk_sync.errors import ErrorCategory
 from chunk_sync_tests import factory
-from chunk_sync_tests.defs.conftest import SYNCED, Edge, keys_of, live_dispatches
+from chunk_sync_tests.defs.conftest import SYNCED, Edge, failure, keys_of, live_dispatches
 
 CHUNKS = 20
-
-
-def materializations(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, object]]:
-    """Read what a run told Dagster of chunks that landed: metadata by partition key."""
-    events = [event.event_specific_data.materialization for event in result.get_asset_materialization_events()]
-    assert len(events) == len({event.partition for event in events})
-    return {event.partition: {name: value.value for name, value in event.metadata.items()} for event in events}
-
-
-def observations(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, object]]:
-    """Read what a run told Dagster of chunks that did not land."""
-    events = [event.asset_observation_data.asset_observation for event in result.all_events if event.is_asset_observation]
-    return {event.partition: {name: value.value for name, value in event.metadata.items()} for event in events}
-
-
-def failure(result: dg.ExecuteInProcessResult) -> str:
-    """Read why the run failed: the first line of the failing op."""
-    event = next(event for event in result.all_events if event.is_step_failure)
-    error = event.step_failure_data.error
-    assert error is not None
-    return (error.cause or error).message.strip()
 
 
 def test_whole_range_lands(edge: Edge) -> None:
@@ -42,7 +20,7 @@ def test_whole_range_lands(edge: Edge) -> None:
     result = edge.launch(request)
     assert result.success
     assert ["MATERIALIZED"] * CHUNKS == edge.statuses(job)
-    told = materializations(result)
+    told = edge.materializations(result)
     assert keys_of(job) == sorted(told)
     numbers = told[keys_of(job)[7]]
     size = edge.database.execute("SELECT sum(size) AS size FROM messages WHERE subject IN ('message 15', 'message 16')")
@@ -91,8 +69,8 @@ def test_exactly_the_bad_chunks_turn_red(edge: Edge) -> None:
     assert not result.success
     expected = ["FAILED" if index in bad else "MATERIALIZED" for index in range(CHUNKS)]
     assert expected == edge.statuses(job)
-    assert len(materializations(result)) == CHUNKS - len(bad)
-    told = observations(result)
+    assert len(edge.materializations(result)) == CHUNKS - len(bad)
+    told = edge.observations(result)
     assert keys_of(job, bad) == sorted(told)
     assert told[keys_of(job)[3]] == {
         "error_category": "permission",
@@ -114,9 +92,9 @@ def test_run_waits_for_its_own_retries(edge: Edge, monkeypatch: pytest.MonkeyPat
     result = edge.launch(edge.tick(due_chunks)[0])
     assert result.success
     assert ["MATERIALIZED"] * 6 == edge.statuses(job)
-    attempts = [told["attempt"] for _, told in sorted(materializations(result).items())]
+    attempts = [told["attempt"] for _, told in sorted(edge.materializations(result).items())]
     assert [3, 1, 3, 1, 1, 3] == attempts
-    assert observations(result) == {}
+    assert edge.observations(result) == {}
 
 
 def test_impatient_run_leaves_the_retry_to_another(edge: Edge) -> None:
@@ -126,12 +104,12 @@ def test_impatient_run_leaves_the_retry_to_another(edge: Edge) -> None:
     first = edge.launch(edge.tick(due_chunks)[0])
     assert not first.success
     assert failure(first).endswith("1 of 5 chunks did not land: 1 due again, 0 dead letters")
-    assert observations(first)[keys_of(job)[1]]["next_attempt_at"] != "never: dead letter"
+    assert edge.observations(first)[keys_of(job)[1]]["next_attempt_at"] != "never: dead letter"
     assert ["MATERIALIZED", "FAILED", "MATERIALIZED", "MATERIALIZED", "MATERIALIZED"] == edge.statuses(job)
     factory.move_clock(edge.database, "5 s")
     second = edge.run("retry_chunks")
     assert second.success
-    assert 2 == materializations(second)[keys_of(job)[1]]["attempt"]
+    assert 2 == edge.materializations(second)[keys_of(job)[1]]["attempt"]
     assert ["MATERIALIZED"] * 5 == edge.statuses(job)
     assert "completed" == factory.job_row(edge.database, job.id)["status"]
 
@@ -168,7 +146,7 @@ def test_second_execution_of_a_run_claims_nothing(edge: Edge) -> None:
     fetched = list(edge.mail.fetched)
     again = edge.launch(request)
     assert again.success
-    assert materializations(again) == {}
+    assert edge.materializations(again) == {}
     assert ["MATERIALIZED"] * 5 == edge.statuses(job)
     assert fetched == edge.mail.fetched
 

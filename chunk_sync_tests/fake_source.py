@@ -1,0 +1,87 @@
+"""A mailbox in memory that obeys the source protocol, and fails when a test says so.
+
+For the engine's own decisions only; what real servers do is tested against real servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from chunk_sync.domain.spans import Span
+from chunk_sync.errors import ErrorCategory, ProviderError
+from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, Source, SourceFolder
+from chunk_sync.store.mailboxes import Mailbox
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FakeMailbox:
+    """Folders of messages by UID. `on_fetch(uid)` may raise, or wait, before a message is given out."""
+
+    def __init__(self, *, provider_ids: bool = False) -> None:
+        self.folders: dict[str, dict[int, bytes]] = {"INBOX": {}}
+        self.uidvalidity = 7
+        self.provider_ids = provider_ids
+        self.on_fetch: Callable[[int], None] = lambda _: None
+        self.on_open: Callable[[], None] = lambda: None
+        self.fetched: list[int] = []
+        self.opened = 0
+
+    def deliver(self, count: int, folder: str = "INBOX") -> list[int]:
+        """Add messages; returns their UIDs. Message n was received n hours after the start."""
+        box = self.folders.setdefault(folder, {})
+        first = max(box, default=0) + 1
+        for uid in range(first, first + count):
+            box[uid] = f"Message-ID: <{folder}-{uid}@example.com>\r\nSubject: {uid}\r\n\r\nbody {uid}\r\n".encode()
+        return list(range(first, first + count))
+
+    def open(self, _mailbox: Mailbox) -> Source:
+        """Open a source, as `source_opener` does."""
+        self.opened += 1
+        self.on_open()
+        return _FakeSource(self)
+
+
+class _FakeSource:
+    def __init__(self, mailbox: FakeMailbox) -> None:
+        self._mailbox = mailbox
+
+    def folders(self) -> list[SourceFolder]:
+        return [SourceFolder(name, name, "inbox" if name == "INBOX" else None) for name in self._mailbox.folders]
+
+    def snapshot(self, folder: SourceFolder) -> Snapshot:
+        box = self._mailbox.folders[folder.key]
+        if self._mailbox.provider_ids:
+            return Snapshot(folder, 1, 0, len(box))
+        return Snapshot(folder, self._mailbox.uidvalidity, max(box, default=0) + 1, len(box))
+
+    def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
+        for uid, raw in self._mailbox.folders[snapshot.folder.key].items():
+            received = START + timedelta(hours=uid)
+            if self._mailbox.provider_ids:
+                yield ListedMessage(0, len(raw), received, f"id-{uid}")
+            elif above_uid < uid < snapshot.uid_next:
+                yield ListedMessage(uid, len(raw), received)
+
+    def fetch(self, span: Span) -> Iterator[RawMessage]:
+        if not self._mailbox.provider_ids and span.uidvalidity != self._mailbox.uidvalidity:
+            message = "UIDVALIDITY changed"
+            raise ProviderError(message, ErrorCategory.DATA_CONFLICT)
+        box = self._mailbox.folders[span.folder_key]
+        for i, uid in enumerate(span.uids):
+            key = int(span.provider_ids[i].removeprefix("id-")) if span.provider_ids else uid
+            self._mailbox.on_fetch(key)
+            if key in box:
+                self._mailbox.fetched.append(key)
+                given = span.provider_ids[i] if span.provider_ids else None
+                yield RawMessage(uid, box[key], len(box[key]), (), START + timedelta(hours=key), given)
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

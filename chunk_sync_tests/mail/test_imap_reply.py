@@ -1,0 +1,149 @@
+"""IMAP replies are understood wholly or refused: half-read replies corrupt mail."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chunk_sync.mail.imap_reply import (
+    Fetched,
+    ListedFolder,
+    Reply,
+    ReplyError,
+    SkippedLiteral,
+    parse_exists,
+    parse_fetch,
+    parse_list,
+    parse_search,
+    parse_status_number,
+    status_code,
+)
+
+
+def _line(text: bytes) -> Reply:
+    return Reply((text + b"\r\n",))
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (_line(rb'* LIST (\HasNoChildren \Sent) "/" "Sent Items"'), ({"\\hasnochildren", "\\sent"}, "/", b"Sent Items")),
+        (_line(b'* LIST () "." INBOX'), (set(), ".", b"INBOX")),
+        (_line(b"* list () NIL INBOX"), (set(), None, b"INBOX")),
+        (_line(rb'* LIST (\Noselect) "\\" "a\"b\\c"'), ({"\\noselect"}, "\\", b'a"b\\c')),
+        (_line(b'* LIST () "/" NIL'), (set(), "/", b"NIL")),
+        (_line(b'* LIST () "/" 2024'), (set(), "/", b"2024")),
+        (_line(b'* LIST () "/" [Gmail]/Spam'), (set(), "/", b"[Gmail]/Spam")),
+        (_line(b'* LIST () "/" "M\xc3\xbcll"'), (set(), "/", b"M\xc3\xbcll")),
+        (_line(b'* LIST () "" flat'), (set(), None, b"flat")),
+        (Reply((b'* LIST () "/" ', b"\r\n"), (b'a "literal"\r\n',)), (set(), "/", b'a "literal"\r\n')),
+        (_line(b'* LIST () "/" foo ("CHILDINFO" ("SUBSCRIBED"))'), (set(), "/", b"foo")),
+    ],
+)
+def test_list_replies(reply: Reply, expected: tuple[set[str], str | None, bytes]) -> None:
+    """Quoted names, atoms, literals, NIL separators and extensions of LIST."""
+    attributes, separator, name = expected
+    assert ListedFolder(frozenset(attributes), separator, name) == parse_list(reply)
+
+
+def test_other_replies_are_no_list() -> None:
+    """LSUB, STATUS and the like are passed over."""
+    assert parse_list(_line(b'* LSUB () "/" foo')) is None
+    assert parse_list(_line(b"* 3 EXISTS")) is None
+
+
+@pytest.mark.parametrize(
+    "text", [b"* LIST", b"* LIST ()", b'* LIST () "/"', b'* LIST foo "/" bar', b'* LIST () "/" (a)', b'* LIST (() "/" a']
+)
+def test_broken_list_replies_are_refused(text: bytes) -> None:
+    """Without attributes, separator and name there is no folder."""
+    with pytest.raises(ReplyError):
+        parse_list(_line(text + b" "))
+
+
+def _fetched(**known: object) -> Fetched:
+    fields: dict[str, object] = dict.fromkeys(("uid", "size", "received_at", "flags", "body"))
+    return Fetched(**{"has_body": False, **fields, **known})  # type: ignore[arg-type]
+
+
+_MOMENT = datetime(1996, 7, 17, 9, 44, 25, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (
+            _line(rb'* 12 FETCH (FLAGS (\Seen $X) INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 4286 UID 9)'),
+            _fetched(uid=9, size=4286, received_at=_MOMENT, flags=("\\Seen", "$X")),
+        ),
+        (
+            Reply((b"* 1 FETCH (UID 7 BODY[] ", b")\r\n"), (b"raw )(\r\n",)),
+            _fetched(uid=7, body=b"raw )(\r\n", has_body=True),
+        ),
+        (
+            Reply((b"* 1 fetch (body[] ", b" uid 7)\r\n"), (SkippedLiteral(99),)),
+            _fetched(uid=7, body=SkippedLiteral(99), has_body=True),
+        ),
+        (_line(b'* 1 FETCH (UID 7 BODY[] "")'), _fetched(uid=7, body=b"", has_body=True)),
+        (_line(b"* 1 FETCH (UID 7 BODY[] NIL)"), _fetched(uid=7, has_body=True)),
+        (_line(rb"* 1 FETCH (FLAGS ())"), _fetched(flags=())),
+        (_line(b"* 1 FETCH ()"), _fetched()),
+        (_line(b'* 1 FETCH (INTERNALDATE "32-Foo-1996 02:44:25 -0700" UID x RFC822.SIZE -1)'), _fetched()),
+        (_line(b"* 1 FETCH (UID 7 MODSEQ (65402) X-GM-LABELS (\"\\\\Inbox\" foo))"), _fetched(uid=7)),
+    ],
+)
+def test_fetch_replies(reply: Reply, expected: Fetched) -> None:
+    """Items come in any order and any case; what was not mentioned is None."""
+    assert expected == parse_fetch(reply)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        _line(b"* 1 FETCH (UID 7"),
+        _line(b"* 1 FETCH (UID 7))"),
+        _line(b"* 1 FETCH (UID)"),
+        _line(b"* 1 FETCH UID 7"),
+        _line(b"* 1 FETCH (UID 7) x"),
+        _line(b"* 1 FETCH (UID 7 BODY[] (a))"),
+        _line(b"* 1 FETCH (UID 7 BODY[] atom)"),
+        _line(b'* 1 FETCH (UID 7 BODY[] "open)'),
+        _line(b"* 1 FETCH ((UID) 7)"),
+        _line(b"* 1 FETCH (" + b"(" * 1000 + b")" * 1000 + b")"),
+        Reply((b"* 1 FETCH (UID 7 BODY[] ", b"st of the body\r\n"), (b"the fir",)),
+        Reply((b"* 1 FETCH (UID 7 BODY[] ", b"TCH (UID 8)\r\n"), (b"body)\r\n* 2 FE",)),
+    ],
+)
+def test_broken_fetch_replies_are_refused(reply: Reply) -> None:
+    """Whatever does not fit, a wrong literal size above all, is an error and no message."""
+    with pytest.raises(ReplyError):
+        parse_fetch(reply)
+
+
+@given(st.lists(st.binary(), min_size=1, max_size=4), st.lists(st.binary(), max_size=3))
+def test_any_bytes_are_a_reply_or_an_error(texts: list[bytes], literals: list[bytes]) -> None:
+    """No reply fails in another way."""
+    body = tuple(literals[: len(texts) - 1])
+    reply = Reply((b"* 1 FETCH (" + texts[0], *texts[1 : len(body) + 1]), body)
+    try:
+        parse_fetch(reply)
+    except ReplyError as error:
+        assert str(error)
+
+
+def test_small_replies() -> None:
+    """EXISTS, status numbers, SEARCH and status codes."""
+    assert parse_exists(_line(b"* 23 EXISTS")) == 23
+    assert parse_exists(_line(b"* 23 EXPUNGE")) is None
+    assert parse_status_number(_line(b"* OK [UIDNEXT 4392] Predicted next UID"), "UIDNEXT") == 4392
+    assert parse_status_number(_line(b"* OK [UIDNEXT 4392] Predicted next UID"), "UIDVALIDITY") is None
+    assert parse_status_number(_line(b"* NO [UIDNEXT 4392]"), "UIDNEXT") is None
+    assert parse_search(_line(b"* SEARCH 2 84 882")) == [2, 84, 882]
+    assert parse_search(_line(b"* SEARCH")) == []
+    assert parse_search(_line(b"* 2 EXISTS")) is None
+    assert status_code(b"[AUTHENTICATIONFAILED] no") == ("AUTHENTICATIONFAILED", b"")
+    assert status_code(b"[WEBALERT https://x] no") == ("WEBALERT", b"https://x")
+    assert status_code(b"no [code] here") is None
