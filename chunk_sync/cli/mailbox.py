@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from chunk_sync.cli.session import Session, is_terminal, out, session
+from chunk_sync.cli.session import Session, is_terminal, out, provider_failure, session
 from chunk_sync.engine.credentials import reveal, seal
-from chunk_sync.errors import UsageError
+from chunk_sync.errors import ProviderError, UsageError
 from chunk_sync.mail.address import MailboxAddress, check_address, parse_address
 from chunk_sync.mail.connect import open_source
 from chunk_sync.store.mailboxes import Mailbox, add_mailbox, list_mailboxes
@@ -67,15 +67,18 @@ def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")]
 
 
 def _try(opened: Session, address: MailboxAddress, credential: str | None, folders: tuple[str, ...] | None) -> int:
-    """Log in and list the folders; raises ProviderError, or UsageError when a folder is not there."""
+    """Log in and list the folders; raises UsageError when that fails, or when a folder is not there."""
     settings = opened.settings
-    with open_source(
-        address,
-        reveal(credential, settings),
-        timeout=settings.source_timeout_seconds,
-        max_message_bytes=settings.max_message_bytes,
-    ) as source:
-        paths = [found.path for found in source.folders()]
+    try:
+        with open_source(
+            address,
+            reveal(credential, settings),
+            timeout=settings.source_timeout_seconds,
+            max_message_bytes=settings.max_message_bytes,
+        ) as source:
+            paths = [found.path for found in source.folders()]
+    except ProviderError as error:
+        raise provider_failure(error, str(address)) from error
     if missing := set(folders or ()) - set(paths):
         message = f"no folder {', '.join(sorted(missing))}; there are: {', '.join(paths)}"
         raise UsageError(message)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from chunk_sync.engine.connect import SourceOpener, source_opener
+from chunk_sync.engine.credentials import NO_PASSWORD
 from chunk_sync.errors import ErrorCategory, ProviderError, UsageError
 from chunk_sync.local.database import Database as Located
 from chunk_sync.local.database import database as located
@@ -60,10 +61,10 @@ def session() -> Iterator[Session]:
             yield Session(settings, place, database, source_opener(settings))
 
 
-def provider_failure(error: ProviderError) -> UsageError:
+def provider_failure(error: ProviderError, where: str = "") -> UsageError:
     """Say a mail server's refusal to a person: one line, and what to do."""
-    hint = _HINTS.get(error.category)
-    return UsageError(f"{error}; {hint}" if hint else str(error))
+    hint = None if error.code == NO_PASSWORD else _HINTS.get(error.category)
+    return UsageError("; ".join(filter(None, (f"{where}: {error}" if where else str(error), hint))))
 
 
 def is_terminal() -> bool:

@@ -44,10 +44,10 @@ def planned_chunks(
     context: dg.AssetExecutionContext, config: PlanConfig, chunk_sync: ChunkSync
 ) -> dg.MaterializeResult[Any]:
     """Plan sync jobs; what fails is due again by its category, a job that cannot be planned fails the run."""
-    parts = chunk_sync.parts()
+    parts, run_id = chunk_sync.parts(), context.run.run_id
     ids = config.sync_job_ids or [i for i, _, _ in plans.due_plans(parts.database, limit=_PLANS_A_RUN, mark_seconds=60)]
     with (
-        Worker(parts.database, f"plan-{context.run_id}", parts.settings.lease_seconds, context.run_id) as worker,
+        Worker(parts.database, f"plan-{run_id}", parts.settings.lease_seconds, run_id) as worker,
         ThreadPoolExecutor(_PLANS_AT_ONCE) as pool,
     ):
         plan = partial(plan_job, parts.database, parts.settings, parts.open_mailbox, worker)

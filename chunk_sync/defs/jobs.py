@@ -5,6 +5,7 @@ from typing import Literal
 import dagster as dg
 
 from chunk_sync.defs.assets import planned_chunks, synced_emails
+from chunk_sync.defs.failures import plain_failures
 from chunk_sync.defs.ops import claim_chunks, complete_chunks, process_chunks
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.instants import parse_instant
@@ -41,16 +42,17 @@ class RequestConfig(dg.Config):
 @dg.op(name="request")
 def request_sync_op(context: dg.OpExecutionContext, config: RequestConfig, chunk_sync: ChunkSync) -> None:
     """Ask for a sync; the new_sync_jobs sensor finds it within seconds."""
-    request = store_request(
-        chunk_sync.database(),
-        config.mailbox,
-        tenant=config.tenant,
-        sync_type=None if config.sync_type == "auto" else config.sync_type,
-        sync_from=parse_instant(config.since),
-        sync_to=parse_instant(config.until, end=True),
-        priority=config.priority or None,
-        requested_by=f"dagster run {context.run_id}",
-    )
+    with plain_failures():
+        request = store_request(
+            chunk_sync.database(),
+            config.mailbox,
+            tenant=config.tenant,
+            sync_type=None if config.sync_type == "auto" else config.sync_type,
+            sync_from=parse_instant(config.since),
+            sync_to=parse_instant(config.until, end=True),
+            priority=config.priority or None,
+            requested_by=f"dagster run {context.run_id}",
+        )
     context.log.info("sync job %d (%s, priority %d) requested", request.job_id, request.sync_type, request.priority)
 
 

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
+from chunk_sync.defs.failures import plain_failures
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState
 from chunk_sync.engine.range_run import RangeRun, RunRequest, bad_outcomes, start_run
-from chunk_sync.errors import DatabaseUnavailable, UsageError
 from chunk_sync.store import queue
 
 ASSET = "synced_emails"
@@ -30,12 +30,8 @@ def claim_chunks(context: dg.OpExecutionContext, chunk_sync: ChunkSync):  # noqa
         dispatch_id=int(dispatch) if dispatch else None,
         actor=context.run.tags.get("user", "dagster"),
     )
-    try:
+    with plain_failures():
         run = start_run(chunk_sync.parts(), request)
-    except DatabaseUnavailable:
-        raise  # it may be back for the next try
-    except UsageError as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
     for note in run.notes:
         context.log.info(note)
     context.add_output_metadata({"wanted": run.wanted, "claimed first": len(run.claimed), "worker": run.worker.name})

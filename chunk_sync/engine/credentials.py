@@ -16,6 +16,8 @@ from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError, UsageErr
 from chunk_sync.settings import Settings, variable
 
 KEY_FILE = "secret.key"
+NO_PASSWORD = "NO_PASSWORD"
+"""The code of a failure to get a password, as against one that a server refused."""
 
 
 def seal(password: str, settings: Settings) -> str:
@@ -51,7 +53,7 @@ def reveal(reference: str | None, settings: Settings) -> str | None:
 
 
 def _auth(message: str) -> ProviderError:
-    return ProviderError(message, ErrorCategory.AUTH, scope=ErrorScope.ACCOUNT, code="NO_PASSWORD")
+    return ProviderError(message, ErrorCategory.AUTH, scope=ErrorScope.ACCOUNT, code=NO_PASSWORD)
 
 
 def _cipher(settings: Settings, *, create: bool) -> Fernet:

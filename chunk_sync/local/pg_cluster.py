@@ -7,6 +7,7 @@ server of yours; it may create roles.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def server_environment(home: Path) -> dict[str, str]:
 def complaint(output: str) -> str:
     """Pick the line of a program's output that says what is wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if any(word in line for word in ("FATAL:", "PANIC:", "error:"))]
+    telling = [found[0] for line in lines if (found := re.search(r"(FATAL|PANIC|error):.*", line))]
     return (telling or lines or ["it said nothing"])[-1]
 
 

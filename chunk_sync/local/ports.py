@@ -13,6 +13,7 @@ WEB_PORTS = range(3000, 3020)
 # Below what Linux (32768) and macOS (49152) hand to outgoing connections, so that a server that is
 # started again finds its port free.
 _PRIVATE_PORTS = range(20000, 30000)
+_FIRST_PORT_FOR_ALL = 1024
 _HIGHEST_PORT = 65535
 
 
@@ -39,7 +40,8 @@ def choose_web_port(wanted: int | None) -> int:
     if not 0 < wanted <= _HIGHEST_PORT:
         message = f"port {wanted} does not exist: give one from 1 to {_HIGHEST_PORT}"
         raise UsageError(message)
-    return _first_free([wanted], f"port {wanted} is in use: give another with --port, or none to let one be chosen")
+    busy = "in use" if wanted >= _FIRST_PORT_FOR_ALL else "in use, or for root only"
+    return _first_free([wanted], f"port {wanted} is {busy}: give another with --port, or none to let one be chosen")
 
 
 def choose_private_port() -> int:

@@ -66,7 +66,8 @@ class ListedFolder:
 
 _TOKEN = re.compile(
     rb'[ ]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\\r\n]|\\.)*)"'
-    rb"|(?P<atom>[^\s()\"\[{]+(?:\[[^\]\r\n]*\])?(?:<\d+>)?|\[[^\]\r\n]*\])|(?P<end>\r?\n|$))"
+    # Brackets may hold blanks: BODY[HEADER.FIELDS (TO CC)].
+    rb"|(?P<atom>(?:[^\s()\"\[{]+|\[[^\]\r\n]*\]|\[)+)|(?P<end>\r?\n|$))"
 )
 _ESCAPED = re.compile(rb"\\(.)")
 _MAX_DEPTH = 32

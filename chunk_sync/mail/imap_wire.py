@@ -8,6 +8,7 @@ an answer reply by reply. Used by one thread.
 
 from __future__ import annotations
 
+import errno
 import imaplib
 import io
 import ipaddress
@@ -194,8 +195,7 @@ class ImapWire(imaplib.IMAP4):
         """
         while tag not in self._done:
             if self._reader.closed:
-                message = "the connection was given up for another command"
-                raise ConnectionAbortedError(message)
+                raise ConnectionAbortedError(errno.ECONNABORTED, "the connection was given up for another command")
             reply = self._next_reply()
             if reply is not None:
                 yield reply
@@ -266,7 +266,7 @@ class ImapWire(imaplib.IMAP4):
     def wait_for_bytes(self, buffer: WriteableBuffer) -> int:
         """Receive once, within the silence allowed and the patience that is left."""
         if self._patience <= 0:
-            raise TimeoutError(110, "the server is too slow")
+            raise TimeoutError(errno.ETIMEDOUT, "the server is too slow")
         started = time.monotonic()
         self.sock.settimeout(min(self._silence, self._patience))
         try:

@@ -169,5 +169,5 @@ def _place(url: URL) -> str:
 
 
 def _unavailable(url: URL, error: BaseException) -> str:
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[-1].strip()
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0].rpartition("failed: ")[2]
     return f"cannot use PostgreSQL at {_place(url)}: {reason}; check CHUNK_SYNC_DSN and that the server runs"

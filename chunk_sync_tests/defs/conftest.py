@@ -99,6 +99,13 @@ class Edge:
         told = [event.asset_observation_data.asset_observation for event in events]
         return {event.partition or "": _values(event.metadata) for event in told}
 
+    def latest(self, key: str) -> dict[str, object]:
+        """Read the metadata of a partition's latest materialization."""
+        wanted = dg.AssetRecordsFilter(asset_key=SYNCED, asset_partitions=[key])
+        (record,) = self.instance.fetch_materializations(wanted, limit=1).records
+        assert record.asset_materialization is not None
+        return _values(record.asset_materialization.metadata)
+
     def _events(self, run: dg.ExecuteInProcessResult, kind: dg.DagsterEventType) -> list[dg.DagsterEvent]:
         records = self.instance.get_records_for_run(run.run_id, of_type=kind).records
         return [record.event_log_entry.get_dagster_event() for record in records]
@@ -106,8 +113,7 @@ class Edge:
     def statuses(self, job: PlannedJob) -> list[str | None]:
         """List what the Partitions tab shows, in the order of the index."""
         keys = keys_of(job)
-        found = self.instance.get_status_by_partition(SYNCED, keys, chunk_partitions)
-        assert found is not None
+        found = self.instance.get_status_by_partition(SYNCED, keys, chunk_partitions) or {}  # None: no event yet
         return [_name(found.get(key)) for key in keys]
 
     def audit(self) -> list[Row]:
@@ -128,11 +134,11 @@ def keys_of(job: PlannedJob, indexes: Sequence[int] | None = None) -> list[str]:
 
 
 def failure(run: dg.ExecuteInProcessResult) -> str:
-    """Read why a run failed: the message of the op that did."""
+    """Read why a run failed, as its page says it: an op of ours raised Dagster's `Failure`."""
     event = next(event for event in run.all_events if event.is_step_failure)
-    error = event.step_failure_data.error
-    assert error is not None
-    return (error.cause or error).message.strip()
+    said = event.step_failure_data.user_failure_data
+    assert said is not None, event.step_failure_data.error
+    return said.description or ""
 
 
 def _values(metadata: Mapping[str, dg.MetadataValue[object]]) -> dict[str, object]:

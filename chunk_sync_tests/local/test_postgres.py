@@ -241,9 +241,9 @@ def test_useful_line_of_a_failed_program() -> None:
         "creating configuration files ... initdb: error: could not write file: No space left on device\n"
         "initdb: removing data directory\n\n"
     )
-    assert complaint(output).endswith("error: could not write file: No space left on device")
+    assert complaint(output) == "error: could not write file: No space left on device"
     assert (
-        complaint("FATAL:  data directory has wrong ownership\nHINT:  own it\n")
+        complaint("2026-01-01 UTC [7] FATAL:  data directory has wrong ownership\nHINT:  own it\n")
         == "FATAL:  data directory has wrong ownership"
     )
     assert complaint("Killed\n") == "Killed"

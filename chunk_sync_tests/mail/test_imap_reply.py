@@ -30,7 +30,10 @@ def _line(text: bytes) -> Reply:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (_line(rb'* LIST (\HasNoChildren \Sent) "/" "Sent Items"'), ({"\\hasnochildren", "\\sent"}, "/", b"Sent Items")),
+        (
+            _line(rb'* LIST (\HasNoChildren \Sent) "/" "Sent Items"'),
+            ({"\\hasnochildren", "\\sent"}, "/", b"Sent Items"),
+        ),
         (_line(b'* LIST () "." INBOX'), (set(), ".", b"INBOX")),
         (_line(b"* list () NIL INBOX"), (set(), None, b"INBOX")),
         (_line(rb'* LIST (\Noselect) "\\" "a\"b\\c"'), ({"\\noselect"}, "\\", b'a"b\\c')),
@@ -56,7 +59,8 @@ def test_other_replies_are_no_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"* LIST", b"* LIST ()", b'* LIST () "/"', b'* LIST foo "/" bar', b'* LIST () "/" (a)', b'* LIST (() "/" a']
+    "text",
+    [b"* LIST", b"* LIST ()", b'* LIST () "/"', b'* LIST foo "/" bar', b'* LIST () "/" (a)', b'* LIST (() "/" a'],
 )
 def test_broken_list_replies_are_refused(text: bytes) -> None:
     """Without attributes, separator and name there is no folder."""
@@ -92,7 +96,7 @@ _MOMENT = datetime(1996, 7, 17, 9, 44, 25, tzinfo=UTC)
         (_line(rb"* 1 FETCH (FLAGS ())"), _fetched(flags=())),
         (_line(b"* 1 FETCH ()"), _fetched()),
         (_line(b'* 1 FETCH (INTERNALDATE "32-Foo-1996 02:44:25 -0700" UID x RFC822.SIZE -1)'), _fetched()),
-        (_line(b"* 1 FETCH (UID 7 MODSEQ (65402) X-GM-LABELS (\"\\\\Inbox\" foo))"), _fetched(uid=7)),
+        (_line(b'* 1 FETCH (UID 7 MODSEQ (65402) X-GM-LABELS ("\\\\Inbox" foo))'), _fetched(uid=7)),
     ],
 )
 def test_fetch_replies(reply: Reply, expected: Fetched) -> None:
