@@ -23,19 +23,20 @@ from chunk_sync.store.migrations import prepare_dagster_schema
 
 
 def psql(
-    command: Annotated[str | None, typer.Option("-c", "--command", help="Run this SQL and leave.")] = None,
+    command: Annotated[
+        list[str] | None, typer.Option("-c", "--command", help="Run this SQL and leave (again for more).")
+    ] = None,
 ) -> None:
     """Open psql on the database."""
     with session() as opened:
         if opened.located.psql is None:
-            if command is None:
-                message = "psql is not installed: give -c SQL, or install PostgreSQL's client"
-                raise UsageError(message)
-            _print_rows(opened.database, command)
+            _without_psql(opened.database, command or [])
             return
         # The password goes by the environment: the process list shows arguments.
         url = libpq_url(opened.located.dsn)
-        words = [str(opened.located.psql), "-d", without_password(url), *(["-c", command] if command else [])]
+        words = [str(opened.located.psql), "-d", without_password(url)]
+        for sql in command or []:
+            words += ["-c", sql]
         where = {"PGPASSWORD": _password(url), "PGOPTIONS": "-c search_path=chunk_sync,public"}
         done = subprocess.run(words, env=environment() | where, check=False)  # noqa: S603 - our own words
     raise typer.Exit(done.returncode)
@@ -78,12 +79,16 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
-def _print_rows(database: Database, command: str) -> None:
-    rows = database.execute(cast("LiteralString", command))
-    table = Table(*(rows[0] if rows else ("no rows",)))
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    out.print(table)
+def _without_psql(database: Database, commands: list[str]) -> None:
+    if not commands:
+        message = "psql is not installed: give -c SQL, or install PostgreSQL's client"
+        raise UsageError(message)
+    for command in commands:
+        rows = database.execute(cast("LiteralString", command))
+        table = Table(*(rows[0] if rows else ("no rows",)))
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        out.print(table)
 
 
 def _password(url: str) -> str:

@@ -50,7 +50,7 @@ _STOP_SECONDS = 30.0
 _START_TRIES = 60
 _RETRY_SECONDS = 0.25
 _LOG_BYTES = 10 << 20
-# Kept, for Python warns when it forgets a child that runs; ours goes on when others use it.
+# Kept while they run: ours may go on after us, and Python warns when it forgets a child that runs.
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -108,6 +108,7 @@ class EmbeddedPostgres:
                 if self._users.acquire(wait=False):  # we were the last
                     self.stop()
             self._users.release()
+        _children[:] = [child for child in _children if child.poll() is None]
 
     def revive(self) -> bool:
         """Start the server again if it died; True when it had. The port stays unless somebody took it."""

@@ -82,6 +82,7 @@ class ImapSource:
         while low <= last:
             high = min(low + width - 1, last)
             wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
+            before = len(known)
             with translated(Stage.FETCH, self._secrets):
                 complete = yield from dialogue.list_window(wire, low, high, known)
             if not complete and width > 1:
@@ -89,8 +90,8 @@ class ImapSource:
                 continue
             low = high + 1
             # UIDs are sparse: stride over emptiness, and step where the messages are.
-            width = min(widest, width * 4 if len(known) * 8 < width else _FIRST_WINDOW)
-            known.clear()
+            width = min(widest, width * 4 if (len(known) - before) * 8 < width else _FIRST_WINDOW)
+            known = {uid for uid in known if uid > high}  # from an answer that was cut short
 
     def fetch(self, span: Span) -> Iterator[RawMessage]:
         """Stream the span's messages; those that it does not yield are gone from the folder."""

@@ -297,7 +297,7 @@ def _from_imaplib(exc: imaplib.IMAP4.error) -> ServerRefused | ReplyError:
     text = re.sub(rb"^command: \w+ => ", b"", text)
     if text.startswith((b"unexpected ", b"server not IMAP4")):
         return ReplyError("what answers there does not speak IMAP")
-    refused = _REFUSED_COMMAND.match(text) or re.match(rb"\* (BYE|NO|BAD) (.*)", text, re.DOTALL)
+    refused = _REFUSED_COMMAND.match(text) or re.match(rb"\* (BYE|NO|BAD)\b *(.*)", text, re.DOTALL)
     if refused:
         return ServerRefused(refused[1].decode("ascii"), refused[2])
     return ServerRefused("BYE" if isinstance(exc, imaplib.IMAP4.abort) else "NO", text)

@@ -27,14 +27,14 @@ class MemoryMail:
     for_ever: dict[int, ProviderError] = field(default_factory=dict)
     listing_error: ProviderError | None = None
     fetched: list[int] = field(default_factory=list)
-    opened: int = 0
+    opened: list[str] = field(default_factory=list)
     closed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, mailbox: Mailbox) -> MemorySource:
         """Open a connection."""
         with self._lock:
-            self.opened += 1
+            self.opened.append(mailbox.name)
         return MemorySource(self)
 
     def fail(self, uid: int, category: ErrorCategory, times: int = 1) -> None:

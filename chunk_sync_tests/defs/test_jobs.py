@@ -114,7 +114,9 @@ def test_health_in_numbers_and_pictures(edge: Edge) -> None:
     shown = values(result, "queue_health")
     assert "warning" == shown["overall_health"].value
     numbers = {
-        name: value.value for name, value in shown.items() if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue)
+        name: value.value
+        for name, value in shown.items()
+        if isinstance(value, dg.IntMetadataValue | dg.FloatMetadataValue)
     }
     assert numbers.pop("emails_per_second") > 0
     assert numbers == {

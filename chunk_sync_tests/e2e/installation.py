@@ -56,7 +56,7 @@ class Installation:
 
     def __exit__(self, *exc: object) -> None:
         self.database.close()
-        self.stop()
+        self.stop(signal.SIGTERM)
 
     def start(self) -> None:
         """Start `up` and wait until it says its address."""
@@ -73,17 +73,19 @@ class Installation:
         self.wait_for(lambda: " is up" in self.output() or None, START_SECONDS, "the UI's address")
         self.database = Database(self.cli("dsn").stdout.strip())
 
-    def stop(self) -> None:
-        """End `up` with SIGTERM, as a service manager does; by force if it does not go."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
+    def stop(self, number: signal.Signals) -> int:
+        """End `up` with a signal; its exit code. Fails when a process of it is left, which is then killed."""
+        assert self._process is not None
+        self._process.send_signal(number)
         try:
-            self._process.wait(timeout=60)
+            code = self._process.wait(timeout=60)
         finally:
-            for process in self.processes():
+            left = self.processes()
+            for process in left:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
+        assert [] == [str(process) for process in left]
+        return code
 
     def kill(self) -> None:
         """End `up` itself with SIGKILL; its children are left to find out."""

@@ -142,6 +142,22 @@ def test_killed_parts_are_started_again(settings: Settings, caplog: pytest.LogCa
     assert any("ended with exit code -9: starting it again" in message for message in caplog.messages)
 
 
+def test_services_follow_the_server_to_another_port(settings: Settings) -> None:
+    """When the killed server's port is taken, it comes back on another and the services are told."""
+    with Stack(settings, port=None) as stack:
+        stack.start_services()
+        keep(stack, lambda: len(running(settings)) == 3)
+        old, before = stack.dsn, running(settings)
+        server = psutil.Process(int((settings.home / "postgres/data/postmaster.pid").read_text().splitlines()[0]))
+        server.kill()
+        server.wait()
+        assert stack.database.server is not None
+        with socket.create_server(("127.0.0.1", stack.database.server.port)):
+            keep(stack, lambda: stack.dsn != old and len(running(settings)) == 3)
+        assert {child.environ()["CHUNK_SYNC_DSN"] for child in running(settings)} == {stack.dsn}
+        assert not any(child.is_running() for child in before)
+
+
 def test_leftovers_of_a_killed_up_are_swept(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     """What an `up` that was killed could not stop is stopped by the next one."""
     with Stack(settings, port=None) as stack:

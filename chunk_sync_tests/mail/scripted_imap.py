@@ -46,7 +46,15 @@ def cut_after(count: int) -> Lie:
 def once(lie: Lie) -> Lie:
     """Lie the first time only."""
     lies = iter([lie])
-    return lambda tag, truth: next(lies, lambda _, true: [true])(tag, truth)
+
+    def first(tag: bytes, truth: bytes) -> Iterable[bytes | None]:
+        return next(lies, _honest)(tag, truth)
+
+    return first
+
+
+def _honest(_: bytes, truth: bytes) -> list[bytes]:
+    return [truth]
 
 
 class ScriptedImap:
@@ -144,7 +152,7 @@ class ScriptedImap:
             yield b"* %d EXISTS\r\n* OK [UIDVALIDITY %d] ok\r\n" % (len(self.messages), self.uidvalidity)
             yield b"* OK [UIDNEXT %d] ok\r\n" % self.uid_next
         elif kind == "SEARCH":
-            found = self._chosen(command.split()[-1])
+            found = self._chosen(command.rpartition(" ")[2])
             yield b"* SEARCH " + b" ".join(b"%d" % uid for uid in found) + b"\r\n"
         elif kind in {"SIZES", "LISTING", "EXISTING", "BODIES"}:
             match = _UID_SET.fullmatch(command)

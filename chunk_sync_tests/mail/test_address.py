@@ -153,10 +153,9 @@ def test_any_text_is_an_address_or_a_usage_error(text: str) -> None:
     for candidate in (text, f"imaps://{text}", f"imap://u@{text}", f"imaps://u@h/{text}"):
         try:
             parsed = parse_address(candidate)
-        except UsageError as error:
-            assert "\n" not in str(error)
-        else:
-            assert parsed == parse_address(str(parsed))
+        except UsageError:
+            continue
+        assert parsed == parse_address(str(parsed))
 
 
 def test_what_is_there_passes_the_check(tmp_path: Path) -> None:
