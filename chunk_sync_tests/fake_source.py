@@ -26,6 +26,8 @@ class FakeMailbox:
         self.provider_ids = provider_ids
         self.on_fetch: Callable[[int], None] = lambda _: None
         self.on_open: Callable[[], None] = lambda: None
+        self.hidden: set[int] = set()
+        """UIDs that are counted but not listed."""
         self.fetched: list[int] = []
         self.opened = 0
 
@@ -60,6 +62,8 @@ class _FakeSource:
     def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
         for uid, raw in self._mailbox.folders[snapshot.folder.key].items():
             received = START + timedelta(hours=uid)
+            if uid in self._mailbox.hidden:
+                continue
             if self._mailbox.provider_ids:
                 yield ListedMessage(0, len(raw), received, f"id-{uid}")
             elif above_uid < uid < snapshot.uid_next:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 MAX_SLICE = 200
 """Chunks a run at most: about a minute of work, small against the cost of a run, small enough to balance."""
+MIN_SLICE = 10
+"""Fewer chunks than this are not shared: a second run costs more than it saves."""
 SCATTERED_BELOW = 4
 """Due chunks in pieces shorter than this, on average, are pulled by one run instead of a run a piece."""
 
@@ -82,7 +84,7 @@ def _pieces(indexes: Sequence[int], runs: int) -> list[tuple[int, int, int, bool
     ranges = contiguous(indexes)
     if len(ranges) > 1 and len(indexes) / len(ranges) < SCATTERED_BELOW:
         return [(indexes[0], indexes[-1], len(indexes), True)]
-    size = max(1, min(MAX_SLICE, math.ceil(len(indexes) / runs)))
+    size = min(MAX_SLICE, max(MIN_SLICE, math.ceil(len(indexes) / runs)))
     return [
         (first, min(first + size - 1, last), min(size, last - first + 1), False)
         for low, last in ranges

@@ -10,13 +10,16 @@ from chunk_sync.domain.chunks import PlannedMessage
 from chunk_sync.domain.plan import folder_rank, in_range, plan_chunks
 from chunk_sync.engine.connect import SourceOpener
 from chunk_sync.engine.worker import Worker
-from chunk_sync.errors import LeaseLost, ProviderError
+from chunk_sync.errors import ErrorCategory, ErrorScope, LeaseLost, ProviderError
 from chunk_sync.mail.source import ListedMessage, Snapshot, Source, SourceFolder
 from chunk_sync.settings import Settings
 from chunk_sync.store import plans
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import Mailbox, mailbox_by_id
 from chunk_sync.store.plans import FolderCursor, FolderSnapshot, JobToPlan, PlanResult, PlanWriter
+
+
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +84,17 @@ def _list_mailbox(
 
 
 def _list_folder(source: Source, folder: SourceFolder, job: JobToPlan, cursor: FolderCursor | None) -> _Listing:
-    snapshot = source.snapshot(folder)
-    same_epoch = cursor is not None and cursor.uidvalidity == snapshot.uidvalidity
-    above = cursor.synced_uid if cursor is not None and same_epoch and job.sync_type == "incremental" else 0
-    messages = [
-        message
-        for message in source.list_messages(snapshot, above)
-        if in_range(message.received_at, job.sync_from, job.sync_to)
-    ]
-    return _Listing(snapshot, messages)
+    for _ in range(_LOOKS):
+        snapshot = source.snapshot(folder)
+        same_epoch = cursor is not None and cursor.uidvalidity == snapshot.uidvalidity
+        above = cursor.synced_uid if cursor is not None and same_epoch and job.sync_type == "incremental" else 0
+        listed = list(source.list_messages(snapshot, above))
+        if above or len(listed) >= snapshot.message_count:
+            wanted = [m for m in listed if in_range(m.received_at, job.sync_from, job.sync_to)]
+            return _Listing(snapshot, wanted)
+    # Deletions between snapshot and listing explain it once; a server that keeps saying so is not to be believed.
+    message = f"folder {folder.path}: {snapshot.message_count} messages announced, {len(listed)} listed"
+    raise ProviderError(message, ErrorCategory.TEMPORARY, scope=ErrorScope.FOLDER)
 
 
 def _plan_folder(writer: PlanWriter, job: JobToPlan, listing: _Listing, settings: Settings) -> None:

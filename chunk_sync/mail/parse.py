@@ -86,6 +86,13 @@ def parse_message(raw: bytes, *, limits: ParseLimits = _DEFAULT_LIMITS) -> Parse
     structure = None if defects else fast_structure(raw, head, limits)
     if structure is None:
         structure = fallback_structure(raw, head, limits)
+    return assemble(head, structure, limits, defects)
+
+
+def assemble(
+    head: HeaderBlock, structure: Structure, limits: ParseLimits, defects: Iterable[str] = ()
+) -> ParsedMessage:
+    """Make a message of its fields and its parts, whichever parser found them."""
     return _Assembly(head, structure, limits, [*defects, *head.defects, *structure.defects]).finish()
 
 

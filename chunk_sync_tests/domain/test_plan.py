@@ -92,6 +92,12 @@ def test_a_big_job_is_shared_evenly_among_free_runs() -> None:
     assert [(0, 49), (50, 99)] == [(s.first_index, s.last_index) for s in slices]
 
 
+def test_a_small_job_is_one_run() -> None:
+    """A few chunks are not worth two processes."""
+    slices = plan_dispatch([job(1, list(range(8)))], {}, parallel_runs=2, run_threads=2)
+    assert [(0, 7)] == [(s.first_index, s.last_index) for s in slices]
+
+
 def test_a_slice_is_never_larger_than_a_minute_of_work() -> None:
     """A huge backlog is cut at the largest slice, the rest waits for the next tick."""
     slices = plan_dispatch([job(1, list(range(10_000)))], {}, parallel_runs=2, run_threads=2)

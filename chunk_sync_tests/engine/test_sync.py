@@ -253,6 +253,16 @@ def test_a_plan_that_fails_is_tried_again_by_its_category(world: World) -> None:
     assert ("failed", "auth", "login refused") == (job["status"], job["error_category"], job["error_message"])
 
 
+def test_a_listing_that_is_short_is_not_believed(world: World) -> None:
+    """A server that announces more messages than it lists is asked again; the plan fails rather than lose mail."""
+    world.mail.hidden = {7}
+    job_id = world.request()
+    outcome = world.plan(job_id)
+    assert outcome is not None
+    assert ("requested", "temporary") == (outcome.status, outcome.category)
+    assert "folder INBOX: 100 messages announced, 99 listed" == outcome.error
+
+
 def test_b32_a_planner_that_was_given_up_leaves_nothing(world: World) -> None:
     """Plan and enqueue are one transaction, fenced: a planner whose lease is gone commits no chunk."""
     job_id = world.request()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _NOBODY = 65534
 
@@ -20,3 +22,12 @@ def unprivileged() -> Iterator[None]:
     finally:
         if user == 0:
             os.seteuid(0)
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """Make a folder that everybody may enter: pytest's are for its own user."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail import mbox_index
 from chunk_sync.mail.mbox import MboxSource
 from chunk_sync.mail.source import ListedMessage, SourceFolder
+from chunk_sync_tests.mail.disk import public_folder
 
 FROM = b"From ann@example.com Mon Jan  1 12:00:00 2024\n"
 RECEIVED_AT = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -112,30 +114,16 @@ def test_what_was_written_by_the_book_is_read_back(messages: list[bytes], block:
         + b"\n"
         for m in messages
     )
-    with pytest.MonkeyPatch.context() as patch, _temporary(written) as path:
+    with pytest.MonkeyPatch.context() as patch, public_folder() as folder:
         patch.setattr(mbox_index, "_BLOCK", block)
-        assert [message + b"\n" for message in messages] == _read(path)
-
-
-class _temporary:  # noqa: N801  a context manager in the garb of a function
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def __enter__(self) -> Path:
-        import tempfile
-
-        self._folder = tempfile.TemporaryDirectory()
-        return _file(Path(self._folder.name), self._data)
-
-    def __exit__(self, *exc: object) -> None:
-        self._folder.cleanup()
+        assert [message + b"\n" for message in messages] == _read(_file(folder, written))
 
 
 @given(st.binary())
 def test_any_bytes_are_an_mbox(data: bytes) -> None:
     """No content fails, and each message is found under its name."""
-    with _temporary(FROM + data) as path:
-        assert len(_read(path)) >= 1
+    with public_folder() as folder:
+        assert len(_read(_file(folder, FROM + data))) >= 1
 
 
 def test_identical_copies_have_names_of_their_own(tmp_path: Path) -> None:
@@ -144,7 +132,8 @@ def test_identical_copies_have_names_of_their_own(tmp_path: Path) -> None:
     source = MboxSource(path, 1000)
     (folder,) = source.folders()
     names = [message.provider_id for message in source.list_messages(source.snapshot(folder))]
-    assert [_id(b"same\n"), f"{_id(b'same\n')}.2", f"{_id(b'same\n')}.3", _id(b"other\n")] == names
+    same = _id(b"same\n")
+    assert [same, f"{same}.2", f"{same}.3", _id(b"other\n")] == names
     assert [b"same\n"] * 3 + [b"other\n"] == _read(path)
 
 
@@ -162,8 +151,6 @@ def test_names_survive_compacting_and_appending(tmp_path: Path) -> None:
 
 def test_a_change_that_time_and_size_hide_yields_nothing_wrong(tmp_path: Path) -> None:
     """Same size, same time, other bytes: the hash shows it, the message is looked up anew and is gone."""
-    import os
-
     path = _file(tmp_path, FROM + b"aaaa\n\n" + FROM + b"bbbb\n")
     with MboxSource(path, 1000) as source:
         (folder,) = source.folders()
