@@ -61,7 +61,7 @@ def _cipher(settings: Settings, *, create: bool) -> Fernet:
     try:
         return Fernet(key)
     except ValueError as error:
-        message = "CHUNK_SYNC_SECRET_KEY (or secret.key) is not a key: make one with `./chunk-sync doctor --new-key`"
+        message = "CHUNK_SYNC_SECRET_KEY (or secret.key) is not a Fernet key (32 random bytes in URL-safe base64)"
         raise UsageError(message) from error
 
 

@@ -18,9 +18,15 @@ if TYPE_CHECKING:  # installed with Chromium only; the tests of a machine withou
 SIZE = {"width": 1400, "height": 850}
 WAIT_MS = 60_000
 _FLAGS = (
-    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run"
-    " --disable-background-networking --disable-component-update --disable-sync"
-).split()
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 _WIDE = "localStorage.setItem('dagster-nav-collapsed', 'true')"
 
 

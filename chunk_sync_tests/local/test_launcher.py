@@ -30,6 +30,7 @@ case $1 in
     for requirements in "$@"; do :; done
     [ ! -e "$(dirname "$0")/broken" ] || { echo "no network" >&2; exit 1; }
     sleep 0.3
+    echo "$UV_COMPILE_BYTECODE" >"$(dirname "$0")/compiled"
     basename "$requirements" >>"$(dirname "$0")/installed" ;;
 esac
 """
@@ -160,6 +161,14 @@ def test_from_elsewhere_and_through_links(launcher: Launcher, tmp_path: Path) ->
     (tmp_path / "twice").symlink_to("bin/relative")
     for link in ("bin/absolute", "bin/relative", "twice"):
         assert launcher.run("dsn", program=tmp_path / link, cwd=tmp_path)[1] == expected(launcher, "dsn")
+
+
+def test_compiled_at_once_only_where_python_would_not(launcher: Launcher) -> None:
+    """Python keeps what it compiles at the first start; where it must not, everything is compiled beforehand."""
+    launcher.run("up")
+    assert (launcher.tools / "compiled").read_text() == "0\n"
+    launcher.run("test", PYTHONDONTWRITEBYTECODE="1")
+    assert (launcher.tools / "compiled").read_text() == "1\n"
 
 
 def test_no_python(launcher: Launcher) -> None:

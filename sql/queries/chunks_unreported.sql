@@ -3,6 +3,7 @@ SELECT c.id AS chunk_id, c.sync_job_id, c.chunk_index, c.bytes_processed, q.atte
     c.emails_inserted + c.emails_unchanged + c.emails_absent + c.emails_quarantined AS emails
 FROM sync_chunks AS c
 INNER JOIN chunk_processing_queue AS q ON q.chunk_id = c.id
+INNER JOIN sync_jobs AS j ON j.id = c.sync_job_id AND j.keys_registered_at IS NOT NULL
 WHERE c.reported_at IS NULL AND q.status = 'completed'
     AND q.completed_at BETWEEN clock() - interval '1 day' AND clock() - %(quiet)s::interval
     AND NOT EXISTS (
