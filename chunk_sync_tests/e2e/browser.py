@@ -56,7 +56,10 @@ def open_page(browser: Browser, url: str, pictures: list[Path]) -> Iterator[Ui]:
         ui = Ui(page, url, pictures)
         page.on("pageerror", lambda error: ui.errors.append(str(error)))
         page.on("request", ui.note_request)
-        yield ui
+        try:
+            yield ui
+        finally:
+            page.screenshot(path=pictures[0] / "end.png")  # what there was to see when a test failed
     finally:
         context.close()
 
