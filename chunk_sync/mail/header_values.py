@@ -30,7 +30,9 @@ class Address:
     address: str | None
 
 
-_ADDRESS_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|<([^<>]*)>|([,;:()])|([^",;:<>()]+)|.', re.DOTALL)
+_ADDRESS_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|<([^<>]*)>|([,;:()])|([^",;:<>()]+)|(.)', re.DOTALL)
+# After a quote without its other half there are no quoted strings: looking for them again costs the square.
+_UNQUOTED_TOKEN = re.compile(r'((?!))|<([^<>]*)>|([,;:()])|([^",;:<>()]+)|(.)', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -52,7 +54,9 @@ class _OneAddress:
         # A route (`<@a,@b:user@host>`, obsolete since 2001) is no part of the address.
         if address and address.startswith("@"):
             address = address.rpartition(":")[2]
-        address = "".join((address or "").split())
+        address = (address or "").strip()
+        if '"' not in address:
+            address = "".join(address.split())
         if not name and not address:
             return None
         return Address(name or None, clean_text(address)[:_LONGEST_NAME] or None)
@@ -88,12 +92,11 @@ def _decoded_name(name: str) -> str:
 
 def _addresses(value: str) -> Iterator[Address]:
     one, depth = _OneAddress(), 0
-    for match in _ADDRESS_TOKEN.finditer(value):
-        quoted, angle, sign, text = match.groups()
+    for quoted, angle, sign, text, after in _address_tokens(value):
         if sign in {"(", ")"}:
             depth = max(0, depth + (1 if sign == "(" else -1))
         elif depth:
-            one.comment.append(match[0])
+            one.comment.append(quoted or angle or sign or text or " ")
         elif sign == ":" and one.angle is None:
             one = _OneAddress()  # what came before is the name of a group
         elif sign in {",", ";"}:
@@ -104,12 +107,22 @@ def _addresses(value: str) -> Iterator[Address]:
             one.angle = angle
         elif quoted is not None:
             # A quoted local part keeps its quotes: it belongs to the address.
-            is_local_part = value[match.end() : match.end() + 1] == "@"
-            one.text.append(quoted if is_local_part else _ESCAPE.sub(r"\1", quoted[1:-1]))
+            one.text.append(quoted if after == "@" else _ESCAPE.sub(r"\1", quoted[1:-1]))
         else:
             one.text.append(text or " ")  # a quote or a bracket without its other half
     if (finished := one.finish()) is not None:
         yield finished
+
+
+def _address_tokens(value: str) -> Iterator[tuple[str | None, str | None, str | None, str | None, str]]:
+    """Cut a list into quoted strings, `<…>`, signs and text, each with the character that follows it."""
+    position, token = 0, _ADDRESS_TOKEN
+    while match := token.match(value, position):
+        quoted, angle, sign, text, stray = match.groups()
+        position = match.end()
+        yield quoted, angle, sign, text, value[position : position + 1]
+        if stray == '"':
+            token = _UNQUOTED_TOKEN
 
 
 def _split_bare(text: str) -> tuple[str, str]:

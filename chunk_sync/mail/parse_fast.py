@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fast_mail_parser import ParseError, PyLazyMimePart, parse_email_tree
 
 from chunk_sync.mail.header_values import parse_parameters
-from chunk_sync.mail.headers import HeaderBlock, decode_header, decode_words
+from chunk_sync.mail.headers import HeaderBlock, decode_header
 from chunk_sync.mail.structure import KNOWN_ENCODINGS, UNENCODED, Leaf, ParseLimits, Structure
 
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
@@ -111,15 +111,16 @@ def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str]) 
 def _leaf(raw: bytes, node: PyLazyMimePart, headers: dict[str, str], path: str) -> Leaf:
     encoding = headers.get("content-transfer-encoding", "").lower()
     declared, parameters = parse_parameters(headers.get("content-type", "text/plain"))
+    disposition, named = parse_parameters(headers.get("content-disposition", ""))
     if encoding not in KNOWN_ENCODINGS or declared != node.content_type or not _CONTENT_TYPE.fullmatch(declared):
         raise _Odd
     leaf = Leaf(
         path=path,
         content_type=declared,
         charset=parameters.get("charset"),
-        filename=decode_words(node.filename) or None,
-        content_id=node.content_id,
-        disposition=node.disposition,
+        filename=named.get("filename") or parameters.get("name"),
+        content_id=headers.get("content-id", "").strip("<> ") or None,
+        disposition=disposition or None,
         content=node.content or b"",
     )
     # The library ends the lines of quoted-printable with CRLF: that shows where bytes count.

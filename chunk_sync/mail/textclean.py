@@ -69,7 +69,7 @@ def decode_text(data: bytes, charset: str | None, limit: int | None = None) -> t
         text = _decode(cut, _UTF8, final=final)
     if text is None:
         # Nothing fits. A charset that is known keeps the rest readable.
-        known = declared if declared != _ASCII else None
+        known = declared if charset and declared != _ASCII else None
         text = cut.decode(known.name, "replace") if known else _decode_western(cut)
     return clean_text(text[:limit]), fitted
 
