@@ -16,7 +16,7 @@ from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError, UsageErr
 from chunk_sync.settings import Settings, variable
 
 KEY_FILE = "secret.key"
-NO_PASSWORD = "NO_PASSWORD"
+NO_PASSWORD = "NO_PASSWORD"  # noqa: S105 - the name of a failure
 """The code of a failure to get a password, as against one that a server refused."""
 
 

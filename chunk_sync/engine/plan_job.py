@@ -18,7 +18,6 @@ from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import Mailbox, mailbox_by_id
 from chunk_sync.store.plans import FolderCursor, FolderSnapshot, JobToPlan, PlanResult, PlanWriter
 
-
 _LOOKS = 3
 
 
@@ -84,17 +83,19 @@ def _list_mailbox(
 
 
 def _list_folder(source: Source, folder: SourceFolder, job: JobToPlan, cursor: FolderCursor | None) -> _Listing:
-    for _ in range(_LOOKS):
+    looks = 0
+    while True:
+        looks += 1
         snapshot = source.snapshot(folder)
         same_epoch = cursor is not None and cursor.uidvalidity == snapshot.uidvalidity
         above = cursor.synced_uid if cursor is not None and same_epoch and job.sync_type == "incremental" else 0
         listed = list(source.list_messages(snapshot, above))
         if above or len(listed) >= snapshot.message_count:
-            wanted = [m for m in listed if in_range(m.received_at, job.sync_from, job.sync_to)]
-            return _Listing(snapshot, wanted)
-    # Deletions between snapshot and listing explain it once; a server that keeps saying so is not to be believed.
-    message = f"folder {folder.path}: {snapshot.message_count} messages announced, {len(listed)} listed"
-    raise ProviderError(message, ErrorCategory.TEMPORARY, scope=ErrorScope.FOLDER)
+            return _Listing(snapshot, [m for m in listed if in_range(m.received_at, job.sync_from, job.sync_to)])
+        if looks == _LOOKS:
+            # Deletions between snapshot and listing explain it once; a server that keeps saying so is not believed.
+            message = f"folder {folder.path}: {snapshot.message_count} messages announced, {len(listed)} listed"
+            raise ProviderError(message, ErrorCategory.TEMPORARY, scope=ErrorScope.FOLDER)
 
 
 def _plan_folder(writer: PlanWriter, job: JobToPlan, listing: _Listing, settings: Settings) -> None:

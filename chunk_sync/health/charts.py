@@ -32,6 +32,7 @@ def _bar(name: str, value: int, share: float, y: int) -> str:
     width = max(share * _WIDTH, 1 if value else 0)
     return (
         f'<text x="{_LEFT - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>'
-        f'<rect x="{_LEFT}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 9}" rx="2" fill="{_COLORS.get(name, _BLUE)}"/>'
+        f'<rect x="{_LEFT}" y="{y + 3}" width="{width:.1f}" height="{_ROW - 9}" rx="2"'
+        f' fill="{_COLORS.get(name, _BLUE)}"/>'
         f'<text x="{_LEFT + width + 8:.1f}" y="{y + 15}">{value:,}</text>'
     )

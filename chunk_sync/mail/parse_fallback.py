@@ -94,19 +94,21 @@ class _Walk:
         encoding = decode_header(fields.get("content-transfer-encoding", b"")).lower()
         _, parameters = parse_parameters(decode_header(fields.get("content-type", b"")))
         disposition, named = parse_parameters(decode_header(fields.get("content-disposition", b"")))
-        content_id = decode_header(fields.get("content-id", b"")).strip("<> ")
-        if encoding not in KNOWN_ENCODINGS:
-            self.defects.append("unknown-encoding")
-        self._note(part)
-        return Leaf(
+        content_type = part.declared_type()
+        leaf = Leaf(
             path=path,
-            content_type=part.declared_type(),
+            # A container whose parts cannot be found is shown as the text that it is.
+            content_type="text/plain" if content_type.startswith("multipart/") else content_type,
             charset=parameters.get("charset"),
             filename=named.get("filename") or parameters.get("name"),
-            content_id=content_id or None,
+            content_id=decode_header(fields.get("content-id", b"")).strip("<> ") or None,
             disposition=disposition or None,
             content=_content(part, encoding),
         )
+        if encoding not in KNOWN_ENCODINGS:
+            self.defects.append("unknown-encoding")
+        self._note(part)  # after decoding, which notes some
+        return leaf
 
     def _note(self, part: _Part) -> None:
         self.defects.extend(_kebab(type(defect).__name__.removesuffix("Defect")) for defect in part.defects)

@@ -15,6 +15,9 @@ from chunk_sync.mail.headers import HeaderBlock, decode_header
 from chunk_sync.mail.structure import KNOWN_ENCODINGS, UNENCODED, Leaf, ParseLimits, Structure
 
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+# Encoded words cost the library the square of their number, and it decodes those of all parts.
+_SMALL = 1 << 16
+_MANY_WORDS = 2_000
 _LONE_CR = re.compile(rb"\r(?!\n)")
 _LONE_LF = re.compile(rb"(?<!\r)\n")
 _SIMPLE_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=?-]{1,70}")
@@ -27,6 +30,8 @@ class _Odd(Exception):
 def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Structure | None:
     """Read a message's parts; None when it is odd."""
     if head.defects or not raw[: head.body].isascii() or _LONE_CR.search(raw):
+        return None
+    if len(raw) > _SMALL and raw.count(b"=?") > _MANY_WORDS:
         return None
     root = _parse(raw)
     if root is None:
@@ -66,7 +71,10 @@ def _leaves(
             defects.append(beyond)
             return
         if not node.content_type.startswith("multipart/"):
-            yield _leaf(raw, node, headers, path or "1")
+            leaf = _leaf(node, headers, path or "1")
+            if headers.get("content-transfer-encoding", "").lower() == "quoted-printable":
+                _check_quoted(raw, leaf, ascii_only=ascii_only)
+            yield leaf
             continue
         _check_container(raw, node, headers)
         prefix = f"{path}." if path else ""
@@ -103,18 +111,31 @@ def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str]) 
         or node.content_type == "multipart/digest"  # its parts are messages by default
         or encoding not in UNENCODED
         or not _SIMPLE_BOUNDARY.fullmatch(boundary)
-        or f"\n--{boundary}--".encode("ascii") not in raw
+        or not _is_delimited(raw, boundary.encode("ascii"))
     ):
         raise _Odd
 
 
-def _leaf(raw: bytes, node: PyLazyMimePart, headers: dict[str, str], path: str) -> Leaf:
+def _is_delimited(raw: bytes, boundary: bytes) -> bool:
+    """Say whether a container has a first and a last delimiter."""
+    return b"\n--" + boundary + b"--" in raw and (
+        b"\n--" + boundary + b"\r\n" in raw or b"\n--" + boundary + b"\n" in raw
+    )
+
+
+def _check_quoted(raw: bytes, leaf: Leaf, *, ascii_only: bool) -> None:
+    """Decline what the library decodes otherwise: it drops raw bytes that are not ASCII, and makes CRLF of LF."""
+    if not ascii_only or (not leaf.is_body and _LONE_LF.search(raw)):
+        raise _Odd
+
+
+def _leaf(node: PyLazyMimePart, headers: dict[str, str], path: str) -> Leaf:
     encoding = headers.get("content-transfer-encoding", "").lower()
     declared, parameters = parse_parameters(headers.get("content-type", "text/plain"))
     disposition, named = parse_parameters(headers.get("content-disposition", ""))
     if encoding not in KNOWN_ENCODINGS or declared != node.content_type or not _CONTENT_TYPE.fullmatch(declared):
         raise _Odd
-    leaf = Leaf(
+    return Leaf(
         path=path,
         content_type=declared,
         charset=parameters.get("charset"),
@@ -123,7 +144,3 @@ def _leaf(raw: bytes, node: PyLazyMimePart, headers: dict[str, str], path: str) 
         disposition=disposition or None,
         content=node.content or b"",
     )
-    # The library ends the lines of quoted-printable with CRLF: that shows where bytes count.
-    if encoding == "quoted-printable" and not leaf.is_body and _LONE_LF.search(raw):
-        raise _Odd
-    return leaf

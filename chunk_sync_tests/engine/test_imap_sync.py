@@ -139,6 +139,7 @@ def test_mbsync_gets_the_same_mail(dovecot_server: DovecotServer, parts: Parts, 
     done = subprocess.run([program, "-c", str(config), "-a"], capture_output=True, text=True, check=False, timeout=60)
     assert 0 == done.returncode, done.stderr
     # mbsync leaves a mark of its own in every header.
-    pulled = sorted(re.sub(rb"X-TUID: .*\n", b"", path.read_bytes()) for folder in ("cur", "new") for path in maildir.rglob(f"{folder}/*"))
+    files = [path for folder in ("cur", "new") for path in maildir.rglob(f"{folder}/*")]
+    pulled = sorted(re.sub(rb"X-TUID: .*\n", b"", path.read_bytes()) for path in files)
     ours = [raw.replace(b"\r\n", b"\n") for raws in kept(parts.database).values() for raw in raws]
     assert sorted(ours) == pulled

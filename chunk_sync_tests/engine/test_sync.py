@@ -194,7 +194,9 @@ def test_b46_a_cut_in_mid_stream_is_no_success(world: World) -> None:
     """A connection that breaks inside a chunk lands nothing of it, and the retry lands it whole."""
     world.mail.on_fetch = failing(1, ConnectionResetError(104, "Connection reset by peer"), only=60)
     world.sync()
-    rows = world.database.execute("SELECT error_category::text AS c FROM chunked_sync_health_monitoring WHERE status='error'")
+    rows = world.database.execute(
+        "SELECT error_category::text AS c FROM chunked_sync_health_monitoring WHERE status = 'error'"
+    )
     assert [{"c": "network"}] == rows
     assert FolderVerdict("INBOX", 100, 100) == world.verdict()
 

@@ -259,7 +259,7 @@ UNREACHABLE = {"__typename": "PythonError", "className": "DagsterUserCodeUnreach
         (False, {"__typename": "PythonError"}),
     ],
 )
-def test_readiness(expected: bool, answer: dict[str, Any]) -> None:  # noqa: FBT001
+def test_readiness(expected: bool, answer: dict[str, Any]) -> None:
     """Ready is when the definitions are loaded."""
     with webserver(answer) as url:
         assert definitions_loaded(url) == expected

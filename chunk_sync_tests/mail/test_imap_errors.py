@@ -241,7 +241,7 @@ def test_starttls_that_fails_sends_no_password() -> None:
         ("x.org", False),
     ],
 )
-def test_loopback_is_this_machine_only(host: str, expected: bool) -> None:  # noqa: FBT001
+def test_loopback_is_this_machine_only(host: str, expected: bool) -> None:
     """What may stay unencrypted."""
     assert expected == Endpoint(host, 143, tls=False).is_loopback
 

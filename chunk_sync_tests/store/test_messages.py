@@ -48,7 +48,9 @@ def message(raw: bytes) -> MessageRow:
     )
 
 
-def land(database: Database, chunk: ClaimedChunk, raws: list[bytes], *, first_uid: int, seen: bool = False) -> LandedCounts:
+def land(
+    database: Database, chunk: ClaimedChunk, raws: list[bytes], *, first_uid: int, seen: bool = False
+) -> LandedCounts:
     """Land messages at ascending UIDs."""
     rows = {row.raw_sha256: row for row in map(message, raws)}
     places = [

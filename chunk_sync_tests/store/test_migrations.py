@@ -27,9 +27,7 @@ def test_b44_from_empty_and_again(empty_database: Database) -> None:
 def test_two_migrators_at_once(empty_database: Database) -> None:
     """Of four that start together one does the work, and all succeed."""
     reports: list[migrations.MigrationReport] = []
-    threads = [
-        threading.Thread(target=lambda: reports.append(migrations.migrate(empty_database))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: reports.append(migrations.migrate(empty_database))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -49,7 +47,7 @@ def own_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_failing_migration_leaves_nothing(empty_database: Database, own_sql: Path) -> None:
     """Half of a migration that breaks is not there, nor any earlier one of the same run."""
     (own_sql / "migrations" / "0002_broken.sql").write_text("CREATE TABLE half (id int); SELECT 1/0;")
-    with pytest.raises(SchemaError, match="0002_broken.sql: division by zero"):
+    with pytest.raises(SchemaError, match=r"0002_broken\.sql: division by zero"):
         migrations.migrate(empty_database)
     assert 0 == migrations.schema_version(empty_database)
 
