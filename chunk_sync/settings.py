@@ -32,6 +32,11 @@ DSN = "CHUNK_SYNC_DSN"
 DAGSTER_DSN = "CHUNK_SYNC_DAGSTER_DSN"
 HOME = "CHUNK_SYNC_HOME"
 
+# Not settings: what `up` and `env` tell dagster.yaml, and where the tests find a server of yours.
+STATE = "CHUNK_SYNC_STATE"
+RUN_SLOTS = "CHUNK_SYNC_RUN_SLOTS"
+TEST_DSN = "CHUNK_SYNC_TEST_DSN"
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from chunk_sync.local.dsn import dagster_own_url, libpq_url
-from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT
+from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT, RUN_SLOTS, STATE
 from chunk_sync.store.database import Database
 from chunk_sync.store.migrations import migrate
 
@@ -97,8 +97,8 @@ def _dagster_environment(patch: pytest.MonkeyPatch, folder: Path, dsn: str) -> N
     shutil.copy(PROJECT_ROOT / "dagster.yaml", folder)
     patch.setenv("DAGSTER_HOME", str(folder))
     patch.setenv(DAGSTER_DSN, dagster_own_url(dsn))
-    patch.setenv("CHUNK_SYNC_STATE", str(folder / "state"))
-    patch.setenv("CHUNK_SYNC_RUN_SLOTS", "4")
+    patch.setenv(STATE, str(folder / "state"))
+    patch.setenv(RUN_SLOTS, "4")
 
 
 def _set_search_path(dsn: str) -> None:

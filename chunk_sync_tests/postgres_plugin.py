@@ -32,7 +32,7 @@ from psycopg import sql
 from chunk_sync.local.dsn import libpq_url
 from chunk_sync.local.pg_cluster import OWNER, SUPERUSER
 from chunk_sync.local.postgres import EmbeddedPostgres
-from chunk_sync.settings import variable
+from chunk_sync.settings import TEST_DSN, variable
 
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 1 << 30
@@ -97,7 +97,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def pg_server() -> Iterator[PgServer]:
     """Run a server for the session."""
-    yours = variable("CHUNK_SYNC_TEST_DSN")
+    yours = variable(TEST_DSN)
     if yours:
         with _connected(libpq_url(yours), lambda name: _with_database(yours, name)) as server:
             yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,8 @@ def up(
             if not until_done:
                 out.print("stop it with Ctrl-C; connect a mailbox with ./chunk-sync mailbox add imaps://user@host/")
             code = watch.run(until_done=until_done)
-        out.print(f"stopping after {time.monotonic() - started:.1f} s" if until_done else "stopping")
+        with suppress(OSError):  # the terminal may be what has gone
+            out.print(f"stopping after {time.monotonic() - started:.1f} s" if until_done else "stopping")
     raise typer.Exit(code)
 
 

@@ -11,11 +11,8 @@ from pathlib import Path
 from chunk_sync.local.dsn import app_url, dagster_own_url, dagster_url
 from chunk_sync.local.postgres import APP_DATABASE, DAGSTER_DATABASE, EmbeddedPostgres
 from chunk_sync.local.state import prepare_home
-from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT, Settings
+from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT, RUN_SLOTS, STATE, Settings
 
-# Read by dagster.yaml alone.
-STATE = "CHUNK_SYNC_STATE"
-RUN_SLOTS = "CHUNK_SYNC_RUN_SLOTS"
 # Beside the sync runs: planning, health and whatever a person starts.
 _OTHER_RUNS = 2
 

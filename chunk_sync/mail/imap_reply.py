@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from chunk_sync.mail.dates import parse_internal_date
 from chunk_sync.mail.textclean import clean_text
@@ -31,8 +32,7 @@ Literal = bytes | SkippedLiteral
 Token = str | Literal | None | list["Token"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One untagged reply: `texts` has one item more than `literals`, which stand between them."""
 
     texts: tuple[bytes, ...]
@@ -43,8 +43,7 @@ class Reply:
         return _Lexer(self).read()
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """What one FETCH reply says of a message; None for what it did not mention (or `body` said NIL)."""
 
     uid: int | None
@@ -68,6 +67,11 @@ _TOKEN = re.compile(
     rb'[ ]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\\r\n]|\\.)*)"'
     # Brackets may hold blanks: BODY[HEADER.FIELDS (TO CC)].
     rb"|(?P<atom>(?:[^\s()\"\[{]+|\[[^\]\r\n]*\]|\[)+)|(?P<end>\r?\n|$))"
+)
+# Nearly all FETCH replies, in one match: what we ask for, in any order, with the body last.
+_USUAL_FETCH = re.compile(
+    rb'\* \d{1,10} FETCH \((?: ?UID (\d{1,10})| ?RFC822\.SIZE (\d{1,18})| ?INTERNALDATE "([^"\\\r\n]{1,40})"'
+    rb'| ?FLAGS \(([^()"\r\n\[{]*)\))+(?:( BODY\[\] )|(\)\r\n))'
 )
 _ESCAPED = re.compile(rb"\\(.)")
 _MAX_DEPTH = 32
@@ -164,8 +168,22 @@ def parse_search(reply: Reply) -> list[int] | None:
 
 def parse_fetch(reply: Reply) -> Fetched | None:
     """Read a FETCH reply; None for any other reply; raises ReplyError on one that is malformed."""
-    if not _is_fetch(reply):
-        return None
+    usual = _USUAL_FETCH.fullmatch(reply.texts[0])
+    if usual is not None:
+        uid, size, date, flags, body, end = usual.groups()
+        if (end and not reply.literals) or (body and reply.texts[1:] == (b")\r\n",)):
+            return Fetched(
+                uid=int(uid) if uid else None,
+                size=int(size) if size else None,
+                received_at=parse_internal_date(date.decode("latin-1")) if date else None,
+                flags=None if flags is None else tuple(clean_text(flags.decode("latin-1")).split()),
+                body=reply.literals[0] if body else None,
+                has_body=body is not None,
+            )
+    return _parse_any_fetch(reply) if _is_fetch(reply) else None
+
+
+def _parse_any_fetch(reply: Reply) -> Fetched:
     tokens = reply.tokens()
     if len(tokens) != 3 or not isinstance(tokens[2], list):  # noqa: PLR2004  number, FETCH, list
         message = "a FETCH reply that is not one list"

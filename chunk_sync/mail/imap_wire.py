@@ -31,6 +31,7 @@ _BUFFER = 1 << 18
 _BLOCK = 1 << 16
 _LITERAL = re.compile(rb"~?\{(\d{1,19})\+?\}\r\n$")
 _STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
+_FAREWELL = re.compile(rb"\* BYE\b", re.IGNORECASE)
 _COMPLETION = re.compile(rb"(\S+) (OK|NO|BAD)\b *(.*)", re.IGNORECASE | re.DOTALL)
 # Users that LOGIN carries unquoted, as imaplib writes them; all others go through AUTHENTICATE PLAIN.
 _ATOM_USER = re.compile(r"[A-Za-z0-9@._+=/!#$&'^`|~-]+")
@@ -220,20 +221,20 @@ class ImapWire(imaplib.IMAP4):
         line = self.readline()
         if not self._take_line(line):
             return None
+        if line[-3:-2] != b"}" or _STATUS.match(line):
+            return Reply((line,))
         texts: list[bytes] = []
         literals: list[Literal] = []
-        size = _LITERAL.search(line) if line[-3:-2] == b"}" and not _STATUS.match(line) else None
-        while size is not None:
+        while size := _LITERAL.search(line):
             texts.append(line[: size.start()])
             literals.append(self._read_literal(int(size[1])))
             line = self.readline()
-            size = _LITERAL.search(line)
         return Reply((*texts, line), tuple(literals))
 
     def _take_line(self, line: bytes) -> bool:
         """Note completions and farewells; returns whether the line begins an untagged reply."""
         if line.startswith(b"* "):
-            if line[2:6].upper() in {b"BYE ", b"BYE\r", b"BYE\n"}:
+            if line[2] in b"Bb" and _FAREWELL.match(line):
                 raise ServerRefused("BYE", line[5:].strip())
             return True
         match = _COMPLETION.match(line)

@@ -61,6 +61,7 @@ def _leaves(
 ) -> Iterator[Leaf]:
     """Walk the tree in order without recursion, as far as the limits allow."""
     ascii_only = raw.isascii()
+    boundaries: set[str] = set()
     stack = [(root, "", 0)]
     count = 0
     while stack:
@@ -76,7 +77,7 @@ def _leaves(
                 _check_quoted(raw, leaf, ascii_only=ascii_only)
             yield leaf
             continue
-        _check_container(raw, node, headers)
+        _check_container(raw, node, headers, boundaries)
         prefix = f"{path}." if path else ""
         stack.extend(
             (child, f"{prefix}{number}", depth + 1) for number, child in reversed(list(enumerate(node.children, 1)))
@@ -103,7 +104,7 @@ def _mime_headers(node: PyLazyMimePart, *, ascii_only: bool) -> dict[str, str]:
     return headers
 
 
-def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str]) -> None:
+def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str], boundaries: set[str]) -> None:
     boundary = parse_parameters(headers.get("content-type", ""))[1].get("boundary", "")
     encoding = headers.get("content-transfer-encoding", "").lower()
     if (
@@ -111,9 +112,11 @@ def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str]) 
         or node.content_type == "multipart/digest"  # its parts are messages by default
         or encoding not in UNENCODED
         or not _SIMPLE_BOUNDARY.fullmatch(boundary)
+        or boundary in boundaries  # whose delimiter is it?
         or not _is_delimited(raw, boundary.encode("ascii"))
     ):
         raise _Odd
+    boundaries.add(boundary)
 
 
 def _is_delimited(raw: bytes, boundary: bytes) -> bool:

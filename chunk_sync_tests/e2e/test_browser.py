@@ -136,7 +136,7 @@ def test_health_asset_can_be_materialized_and_shows_a_chart(ui: Ui) -> None:
     """One click computes queue_health; its numbers and tables are on the page, the chart a click away."""
     ui.go("/assets/queue_health")
     ui.press("Materialize")
-    ui.press("View")  # in the notice of the run
+    ui.show("View").click()  # in the notice of the run
     ui.show("RUN_SUCCESS")
     ui.go("/assets/queue_health")
     ui.show("overall_health")

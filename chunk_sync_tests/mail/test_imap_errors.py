@@ -143,7 +143,7 @@ def test_a_web_server_is_no_mail_server() -> None:
         ("", None),
     ],
 )
-def test_hints_are_read_as_seconds(text: str, seconds: float | None) -> None:
+def test_b45_hints_are_read_as_seconds(text: str, seconds: float | None) -> None:
     """The ways in which servers say how long to stay away."""
     assert seconds == retry_after(text)
 

@@ -64,7 +64,7 @@ def test_the_mailbox_is_never_changed() -> None:
 
 
 @pytest.mark.parametrize("where", [1, 60, 170, 171, 172])
-def test_a_cut_keeps_the_messages_before_it(where: int) -> None:
+def test_b45_a_cut_keeps_the_messages_before_it(where: int) -> None:
     """The connection ends somewhere in the second message: the first is kept, the error is the line's."""
     got, error = _fetch({"BODIES": cut_after(len(MESSAGES[1]) + 40 + where)})
     assert {1: MESSAGES[1]} == {uid: raw for uid, raw in got.items() if uid == 1}

@@ -126,8 +126,8 @@ def test_another_folder_opened_in_between_does_not_mix_in() -> None:
             list(listing)
 
 
-def test_a_refused_listing_is_an_error() -> None:
-    """No window is taken for empty because it was refused (known fault B46)."""
+def test_b46_a_refused_listing_is_an_error() -> None:
+    """No window is taken for empty because it was refused."""
     with ScriptedImap({1: b"x"}, {"LISTING": reply("NO [UNAVAILABLE] later")}) as server:
         with pytest.raises(ProviderError) as caught:
             _list(server)

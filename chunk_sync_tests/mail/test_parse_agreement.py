@@ -81,7 +81,7 @@ def _parts(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def _containers(draw: st.DrawFn, children: st.SearchStrategy[bytes]) -> bytes:
-    boundary = draw(st.sampled_from([b"b", b"bb", b"=_x", b"a-b"]))
+    boundary = draw(st.sampled_from([b"b", b"bb", b"=_x", b"a-b", b"cut", b"cut1", b"cut2", b"cut3"]))
     parts = draw(st.lists(children, min_size=1, max_size=3))
     kind = draw(st.sampled_from([b"mixed", b"alternative", b"related", b"digest"]))
     body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts)
