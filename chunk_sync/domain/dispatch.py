@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 MAX_SLICE = 200
 """Chunks a run at most: about a minute of work, small against the cost of a run, small enough to balance."""
-MIN_SLICE = 10
-"""Fewer chunks than this are not shared: a second run costs more than it saves."""
+MIN_SLICE = 40
+"""Fewer chunks than this are not shared: starting a second run costs seconds of CPU, more than it saves."""
 SCATTERED_BELOW = 4
 """Due chunks in pieces shorter than this, on average, are pulled by one run instead of a run a piece."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -33,12 +34,14 @@ class ImapLimits:
     """How long and how large: `silence` and `patience` in seconds, `pace` in bytes a second.
 
     No single wait may exceed `silence`, and all waits of a fetch together not `patience` plus what its
-    bytes need at `pace`: a server that drips never runs into the first limit.
+    bytes need at `pace`: a server that drips never runs into the first limit. A folder stays open for
+    `reopen` seconds: UIDs keep their meaning that long by the protocol, and EXAMINE is dear in large ones.
     """
 
     silence: float = 60.0
     patience: float = 60.0
     pace: float = 50_000.0
+    reopen: float = 30.0
     max_message_bytes: int = 100 << 20
 
 
@@ -52,6 +55,7 @@ class ImapSource:
         self._limits = limits
         self._wire: ImapWire | None = None
         self._opened: tuple[str, int] | None = None
+        self._opened_at = 0.0
         self._secrets = _spellings(user, password)
 
     def folders(self) -> list[SourceFolder]:
@@ -69,7 +73,7 @@ class ImapSource:
             uid_next = opened.uid_next
             if uid_next is None:  # never ask an empty folder for `*`: some servers answer BAD
                 uid_next = dialogue.ask_highest_uid(wire) + 1 if opened.exists else 1
-        self._opened = (folder.key, opened.uidvalidity)
+        self._note_opened(folder.key, opened.uidvalidity)
         return Snapshot(folder, opened.uidvalidity, uid_next, opened.exists)
 
     def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
@@ -79,12 +83,14 @@ class ImapSource:
             return
         width, widest = _FIRST_WINDOW, _WIDEST_WINDOW
         known: set[int] = set()
+        listed = 0
         while low <= last:
             high = min(low + width - 1, last)
             wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
             before = len(known)
             with translated(Stage.FETCH, self._secrets):
                 complete = yield from dialogue.list_window(wire, low, high, known)
+            listed += len(known) - before
             if not complete and width > 1:
                 width = widest = max(1, width // 4)
                 continue
@@ -92,10 +98,11 @@ class ImapSource:
             # UIDs are sparse: stride over emptiness, and step where the messages are.
             width = min(widest, width * 4 if (len(known) - before) * 8 < width else _FIRST_WINDOW)
             known = {uid for uid in known if uid > high}  # from an answer that was cut short
+        if not above_uid and listed < snapshot.message_count:
+            self._check_listing(snapshot, listed)
 
     def fetch(self, span: Span) -> Iterator[RawMessage]:
         """Stream the span's messages; those that it does not yield are gone from the folder."""
-        self._opened = None  # EXAMINE at every fetch: the epoch is checked, and expunges are seen
         wanted = sorted(span.uids)
         if not wanted:
             self._open(span.folder_key, span.uidvalidity)
@@ -108,6 +115,14 @@ class ImapSource:
             if wanted and not progress:
                 message = f"the mail server has {len(wanted)} messages that it does not deliver"
                 raise ProviderError(message, ErrorCategory.TEMPORARY, code="NOTDELIVERED")
+
+    def _check_listing(self, snapshot: Snapshot, listed: int) -> None:
+        """Make sure that the messages which were not listed are gone; raises ProviderError when they are not."""
+        now = self.snapshot(snapshot.folder)
+        arrived = now.uid_next - snapshot.uid_next
+        if now.uidvalidity == snapshot.uidvalidity and now.message_count - arrived > listed:
+            message = f"the mail server listed {listed} of {now.message_count} messages"
+            raise ProviderError(message, ErrorCategory.TEMPORARY, scope=ErrorScope.FOLDER, code="NOTLISTED")
 
     def close(self) -> None:
         """Let the connection go; never raises."""
@@ -160,9 +175,16 @@ class ImapSource:
     def _open(self, key: str, uidvalidity: int) -> ImapWire:
         """Open a folder read-only unless it is open already; raises data_conflict when its epoch has ended."""
         wire = self._connected()
-        if self._opened != (key, uidvalidity):
+        if not self._is_open(key, uidvalidity):
             self._finish_opening(wire, self._start_opening(wire, key), key, uidvalidity)
         return wire
+
+    def _is_open(self, key: str, uidvalidity: int) -> bool:
+        is_recent = time.monotonic() - self._opened_at < self._limits.reopen
+        return is_recent and self._opened == (key, uidvalidity)
+
+    def _note_opened(self, key: str, uidvalidity: int) -> None:
+        self._opened, self._opened_at = (key, uidvalidity), time.monotonic()
 
     def _start_opening(self, wire: ImapWire, key: str) -> bytes:
         self._opened = None
@@ -175,18 +197,19 @@ class ImapSource:
         if now != uidvalidity:
             message = f"the folder was numbered anew (UIDVALIDITY {uidvalidity} became {now}): plan it again"
             raise ProviderError(message, ErrorCategory.DATA_CONFLICT, scope=ErrorScope.FOLDER, code="UIDVALIDITY")
-        self._opened = (key, uidvalidity)
+        self._note_opened(key, uidvalidity)
 
     def _fetch_batch(self, span: Span, uids: list[int]) -> Generator[RawMessage, None, list[int]]:
         """Fetch some messages of a span; returns the UIDs that did not come."""
         wire = self._connected()
-        is_open = self._opened == (span.folder_key, span.uidvalidity)
-        # The first question goes out together with EXAMINE: a round trip less for every chunk.
+        is_open = self._is_open(span.folder_key, span.uidvalidity)
+        # The first question goes out together with EXAMINE: a round trip less.
         opening = None if is_open else self._start_opening(wire, span.folder_key)
         with translated(Stage.FETCH, self._secrets):
             tag = dialogue.start_announcing(wire, uids)
         if opening is not None:
             self._finish_opening(wire, opening, span.folder_key, span.uidvalidity)
+        opened, self._opened = self._opened, None  # after an error the folder is looked at again
         with translated(Stage.FETCH, self._secrets):
             announced = dialogue.read_announced(wire, tag, uids)
             cap = self._limits.max_message_bytes
@@ -196,6 +219,7 @@ class ImapSource:
             for message in dialogue.fetch_bodies(wire, small):
                 missing.discard(message.uid)
                 yield message
+        self._opened = opened
         for uid in announced.keys() - small.keys():
             missing.discard(uid)
             large = announced[uid]
@@ -203,7 +227,12 @@ class ImapSource:
         return sorted(missing)
 
     def _still_there(self, span: Span, uids: list[int]) -> list[int]:
-        """Make sure which messages that did not come are gone; returns those that are not."""
+        """Make sure which messages that did not come are gone; returns those that are not.
+
+        The folder is opened anew for it: in one that was deleted or numbered anew nothing is "gone".
+        """
+        if uids:
+            self._opened = None
         existing: set[int] = set()
         for start in range(0, len(uids), _MESSAGES_A_BATCH):
             wire = self._open(span.folder_key, span.uidvalidity)

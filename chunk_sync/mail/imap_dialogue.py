@@ -80,7 +80,10 @@ def read_opened(replies: Iterable[Reply]) -> Opened:
     if uidvalidity is None:
         message = "a folder without UIDVALIDITY: its messages cannot be named"
         raise ReplyError(message)
-    return Opened(uidvalidity, uid_next, exists or 0)
+    if exists is None:
+        message = "a folder without EXISTS: nobody knows whether it is empty"
+        raise ReplyError(message)
+    return Opened(uidvalidity, uid_next, exists)
 
 
 def ask_highest_uid(wire: ImapWire) -> int:
@@ -96,13 +99,22 @@ def list_window(wire: ImapWire, low: int, high: int, known: set[int]) -> Generat
     """List the messages from UID `low` to `high` that are not `known`, and add them to it.
 
     Returns whether that was all: a server with a limit on messages a command cuts its answer short.
+    A message whose size the server does not tell is listed with size 0: it is there.
     """
+    without_size: set[int] = set()
     for fetched in _fetched(wire, wire.start(f"UID FETCH {low}:{high} (UID RFC822.SIZE INTERNALDATE)")):
         wire.extend(_SECONDS_A_LISTED_MESSAGE)
         uid = fetched.uid
-        if uid is not None and fetched.size is not None and low <= uid <= high and uid not in known:
-            known.add(uid)
-            yield ListedMessage(uid, fetched.size, fetched.received_at)
+        if uid is None or not low <= uid <= high or uid in known:
+            continue
+        if fetched.size is None:
+            without_size.add(uid)
+            continue
+        known.add(uid)
+        yield ListedMessage(uid, fetched.size, fetched.received_at)
+    for uid in sorted(without_size - known):
+        known.add(uid)
+        yield ListedMessage(uid, 0)
     return b"[MESSAGELIMIT" not in wire.completion.upper()
 
 

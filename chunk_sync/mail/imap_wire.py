@@ -8,6 +8,7 @@ an answer reply by reply. Used by one thread.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import imaplib
 import io
@@ -116,9 +117,10 @@ class ImapWire(imaplib.IMAP4):
         self.sock.sendall(data)
 
     def shutdown(self) -> None:
-        """Close the connection at once."""
-        self._reader.close()
-        self.sock.close()
+        """Close the connection at once; never raises."""
+        with contextlib.suppress(OSError):
+            self._reader.close()
+            self.sock.close()
 
     # -- session -------------------------------------------------------------------------------------
 

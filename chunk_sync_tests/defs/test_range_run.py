@@ -154,13 +154,13 @@ def test_second_execution_of_a_run_claims_nothing(edge: Edge) -> None:
 def test_run_outside_a_red_range_touches_only_its_own(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs over the halves of a job: what one of them fails does not colour the other's half."""
     monkeypatch.setenv("CHUNK_SYNC_PARALLEL_RUNS", "2")
-    job = edge.plan(20)
+    job = edge.plan(60)
     edge.mail.refuse(1)
     first, second = edge.tick(due_chunks)
     assert not edge.launch(first).success
-    assert ["FAILED", *["MATERIALIZED"] * 9, *[None] * 10] == edge.statuses(job)
+    assert ["FAILED", *["MATERIALIZED"] * 39, *[None] * 20] == edge.statuses(job)
     assert edge.launch(second).success
-    assert ["FAILED", *["MATERIALIZED"] * 19] == edge.statuses(job)
+    assert ["FAILED", *["MATERIALIZED"] * 59] == edge.statuses(job)
 
 
 def test_materialization_belongs_to_the_asset(edge: Edge) -> None:

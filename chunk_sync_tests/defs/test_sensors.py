@@ -79,11 +79,11 @@ def test_due_chunks_get_disjoint_ranges(edge: Edge, monkeypatch: pytest.MonkeyPa
     """Keys are registered side by side, runs share the job evenly, and their ranges never meet."""
     monkeypatch.setenv("CHUNK_SYNC_PARALLEL_RUNS", "2")
     mailbox = factory.make_mailbox(edge.database)
-    job = factory.make_job(edge.database, mailbox, chunks=25)
+    job = factory.make_job(edge.database, mailbox, chunks=60)
     requests = edge.tick(due_chunks)
     assert keys_of(job) == list(edge.instance.get_dynamic_partitions(PARTITIONS_NAME))
     key = keys_of(job)
-    assert [(key[0], key[12]), (key[13], key[24])] == [range_of(each) for each in requests]
+    assert [(key[0], key[39]), (key[40], key[59])] == [range_of(each) for each in requests]
     assert ["sync_chunks"] * 2 == [each.job_name for each in requests]
     assert 2 == len({each.run_key for each in requests})
     assert 2 == live_dispatches(edge.database)
