@@ -1,0 +1,1 @@
+"""What Dagster costs a chunk: one run over a range of chunks beside one run for each chunk."""
