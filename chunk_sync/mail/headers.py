@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from chunk_sync.mail.textclean import clean_text, decode_text
 
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?", re.MULTILINE)
+_FIELD = re.compile(r"^([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?", re.MULTILINE)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FIRST_LINES = (b"From ", b">From ")
+_BLANKS = " \t\r\n\v\f"
 _FOLD = re.compile(r"[\r\n]+[ \t]*")
 # The encoded text of a word holds no `?`; spaces are forbidden too, but common.
 _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]*)\?=")
@@ -21,18 +22,21 @@ _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]*)\?=
 
 @dataclass(frozen=True, slots=True)
 class HeaderBlock:
-    """The fields of a message in their order, values still raw; `body` is the offset of its body."""
+    """The fields of a message in their order; `body` is the offset of its body.
 
-    fields: tuple[tuple[str, bytes], ...]
+    Values are still raw, one character a byte (Latin-1): decoding a block at once is much cheaper.
+    """
+
+    fields: tuple[tuple[str, str], ...]
     body: int
     defects: tuple[str, ...]
-    by_name: dict[str, list[bytes]]
+    by_name: dict[str, list[str]]
 
-    def values(self, name: str) -> list[bytes]:
+    def values(self, name: str) -> list[str]:
         """Find all values of a field, given in lower case."""
         return self.by_name.get(name, [])
 
-    def first(self, name: str) -> bytes | None:
+    def first(self, name: str) -> str | None:
         """Find the first value of a field, given in lower case."""
         values = self.by_name.get(name)
         return values[0] if values else None
@@ -46,39 +50,40 @@ def split_headers(raw: bytes) -> HeaderBlock:
     """
     start = raw.find(b"\n") + 1 if raw.startswith(_FIRST_LINES) else 0
     end, body = _block_end(raw, start)
-    fields: list[tuple[str, bytes]] = []
-    by_name: dict[str, list[bytes]] = {}
-    junk, position = False, start
-    for match in _FIELD.finditer(raw, start, end):
+    fields: list[tuple[str, str]] = []
+    by_name: dict[str, list[str]] = {}
+    junk, position = False, 0
+    block = raw[start:end].decode("latin-1")
+    for match in _FIELD.finditer(block):
         junk = junk or match.start() > position
         position = match.end()
-        name, value = match[1].decode("ascii"), match[2]
-        fields.append((name, value))
-        by_name.setdefault(name.lower(), []).append(value)
+        field = match.groups()
+        fields.append(field)
+        by_name.setdefault(field[0].lower(), []).append(field[1])
     if not fields:
         return HeaderBlock((), 0, ("no-headers",), {})
-    if position < end and raw[position:end].strip():
-        return HeaderBlock(tuple(fields), position, ("malformed-header",), by_name)
+    if block[position:].strip():
+        return HeaderBlock(tuple(fields), start + position, ("malformed-header",), by_name)
     defects = ("malformed-header",) if junk or raw.startswith(_FIRST_LINES[1]) else ()
     return HeaderBlock(tuple(fields), body, defects, by_name)
 
 
-def decode_header(value: bytes) -> str:
-    """Decode a field's value: unfolded, encoded words read, storable; what is too long is cut."""
+def decode_header(value: str) -> str:
+    """Decode a field's raw value: unfolded, encoded words read, storable; what is too long is cut."""
     text = unfold(value)
     return clean_text(decode_words(text)) if "=?" in text else text
 
 
-def unfold(value: bytes, limit: int = 1 << 16) -> str:
-    """Make one line of a field's value without reading its encoded words; storable, cut at `limit` bytes."""
-    value = value[:limit].strip()
+def unfold(value: str, limit: int = 1 << 16) -> str:
+    """Make one line of a raw value without reading its encoded words; storable, cut at `limit` bytes."""
+    if len(value) > limit:
+        value = value[:limit]
+    value = value.strip(_BLANKS)
     if not value.isascii():
-        text = decode_text(value, None)[0]
-    elif b"\0" in value:
-        text = clean_text(value.decode("ascii"))
-    else:
-        text = value.decode("ascii")
-    return _FOLD.sub(" ", text) if "\n" in text or "\r" in text else text
+        value = decode_text(value.encode("latin-1"), None)[0]
+    elif "\0" in value:
+        value = clean_text(value)
+    return _FOLD.sub(" ", value) if "\n" in value or "\r" in value else value
 
 
 def decode_words(text: str) -> str:

@@ -120,7 +120,7 @@ def translated(stage: Stage, secrets: tuple[str, ...] = ()) -> Iterator[None]:
     except ServerRefused as exc:
         raise _refusal(exc, stage, secrets) from None
     except ReplyError as exc:
-        raise _provider_error(stage, _C.PROCESSING_ERROR, str(exc), None) from None
+        raise _provider_error(stage, _C.PROCESSING_ERROR, str(exc), "PROTOCOL") from None
     except EOFError as exc:
         raise _provider_error(stage, _C.NETWORK, str(exc), "EOF") from None
     except OSError as exc:

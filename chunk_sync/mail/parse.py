@@ -139,7 +139,8 @@ class _Assembly:
         return decode_header(value) if value is not None else ""
 
     def _ids(self, name: str) -> list[str]:
-        return parse_ids(" ".join(unfold(value) for value in self._head.values(name)))
+        values = self._head.values(name)
+        return parse_ids(" ".join(map(unfold, values))) if values else []
 
     def _message_id(self) -> str | None:
         values = self._head.values("message-id")
@@ -156,10 +157,11 @@ class _Assembly:
         return sent_at
 
     def _addresses(self, name: str) -> tuple[Address, ...]:
-        most = self._limits.recipients
         values = self._head.values(name)
-        written = ", ".join(unfold(value, self._limits.headers) for value in values)
-        found = parse_addresses(written, most + 1) if written else ()
+        if not values:
+            return ()
+        most = self._limits.recipients
+        found = parse_addresses(", ".join(unfold(value, self._limits.headers) for value in values), most + 1)
         if len(found) > most:
             self._defects.append("too-many-recipients")
         return found[:most]

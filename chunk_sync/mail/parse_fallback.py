@@ -36,12 +36,13 @@ class _Part(Message):
         """Give the content type that the sender declared."""
         return super().get_content_type()
 
-    def raw_fields(self) -> dict[str, bytes]:
-        """Give the MIME fields as bytes, the first of each name."""
-        fields: dict[str, bytes] = {}
+    def raw_fields(self) -> dict[str, str]:
+        """Give the MIME fields raw, one character a byte, the first of each name."""
+        fields: dict[str, str] = {}
         for name, value in self.raw_items():
             if name.lower().startswith("content-"):
-                fields.setdefault(name.lower(), str(value).encode("ascii", "surrogateescape"))
+                raw = str(value).encode("ascii", "surrogateescape")
+                fields.setdefault(name.lower(), raw.decode("latin-1"))
         return fields
 
 
@@ -50,7 +51,7 @@ def fallback_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> St
     if sum(1 for _ in _BOUNDARY.finditer(raw)) > 2 * limits.depth:
         return _UNREADABLE
     mime_fields = b"".join(
-        name.encode("ascii") + b": " + value.rstrip(b"\r\n") + b"\r\n"
+        f"{name}: {value.rstrip()}\r\n".encode("latin-1")
         for name, value in head.fields
         if name.lower().startswith("content-") or name.lower() == "mime-version"
     )
@@ -91,9 +92,9 @@ class _Walk:
 
     def _leaf(self, part: _Part, path: str) -> Leaf:
         fields = part.raw_fields()
-        encoding = decode_header(fields.get("content-transfer-encoding", b"")).lower()
-        _, parameters = parse_parameters(decode_header(fields.get("content-type", b"")))
-        disposition, named = parse_parameters(decode_header(fields.get("content-disposition", b"")))
+        encoding = decode_header(fields.get("content-transfer-encoding", "")).lower()
+        _, parameters = parse_parameters(decode_header(fields.get("content-type", "")))
+        disposition, named = parse_parameters(decode_header(fields.get("content-disposition", "")))
         content_type = part.declared_type()
         leaf = Leaf(
             path=path,
@@ -101,7 +102,7 @@ class _Walk:
             content_type="text/plain" if content_type.startswith("multipart/") else content_type,
             charset=parameters.get("charset"),
             filename=named.get("filename") or parameters.get("name"),
-            content_id=decode_header(fields.get("content-id", b"")).strip("<> ") or None,
+            content_id=decode_header(fields.get("content-id", "")).strip("<> ") or None,
             disposition=disposition or None,
             content=_content(part, encoding),
         )

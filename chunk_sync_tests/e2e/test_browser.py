@@ -18,6 +18,7 @@ import pytest
 from chunk_sync.local.ports import choose_private_port
 from chunk_sync.settings import variable
 from chunk_sync.store.database import Row
+from chunk_sync.store.status import open_job_ids, unsettled
 from chunk_sync_tests.e2e.browser import Ui, open_browser, open_page
 from chunk_sync_tests.e2e.installation import Installation
 from chunk_sync_tests.postgres_plugin import scratch_folder
@@ -47,7 +48,9 @@ def installation(url: str) -> Iterator[Installation]:
         stack.callback(lambda: running.stop(signal.SIGTERM))
         running.start()
         stack.callback(running.database.close)
-        running.wait_for(lambda: all_settled(running) or None, WAIT, "complete sync of the demo mailbox")
+        running.wait_for(lambda: settled(running) or None, WAIT, "complete sync of the demo mailbox")
+        jobs = json.loads(running.cli("status", "--json").stdout)
+        assert [("demo", "completed")] == [(job["mailbox"], job["status"]) for job in jobs]
         yield running
 
 
@@ -68,33 +71,15 @@ def ui(installation: Installation, browser: Browser, url: str, tmp_path: Path) -
         assert [] == ui.strangers
 
 
-def all_settled(installation: Installation) -> bool:
-    """Tell whether every sync job is complete, as the command line says, and Dagster has been told of all."""
-    jobs = json.loads(installation.cli("status", "--json").stdout)
-    told = installation.database.rows("unsettled")[0]["count"] == 0
-    return bool(jobs) and told and all(job["status"] == "completed" for job in jobs)
+def settled(installation: Installation) -> bool:
+    """Tell whether every sync job has ended and Dagster has been told of all."""
+    return not open_job_ids(installation.database) and not unsettled(installation.database)
 
 
 def one(installation: Installation, sql: str, *parameters: object) -> Row:
     """Read one row."""
     (row,) = installation.database.execute(sql, parameters)  # type: ignore[arg-type]
     return row
-
-
-def test_lineage_from_mailboxes_to_health(ui: Ui) -> None:
-    """The asset graph shows the four assets in their groups, and that every partition is there."""
-    ui.go("/asset-groups")
-    ui.show("Materialize all", exact=False)
-    ui.icon("panel_show_right").click()
-    ui.icon("settings").click()
-    ui.page.get_by_role("menuitem", name="Expand all groups").click()
-    for asset in ("mailboxes", "planned_chunks", "synced_emails", "queue_health"):
-        ui.show(asset)
-    ui.show("100% filled")
-    ui.page.keyboard.press("Escape")
-    ui.page.get_by_role("menuitem").first.wait_for(state="hidden")
-    ui.show("queue_health").click(trial=True)  # once the graph stands still
-    ui.picture("lineage")
 
 
 def test_partitions_tab_counts_as_the_database_does(ui: Ui, installation: Installation) -> None:
@@ -146,9 +131,26 @@ def test_health_asset_can_be_materialized_and_shows_a_chart(ui: Ui) -> None:
     assert picture.evaluate("async image => { await image.decode(); return image.naturalWidth }") > 300
     ui.press("Close")
     ui.page.get_by_role("dialog").wait_for(state="hidden")
-    ui.show("Status").click()  # folded away, so that the whole table is seen
-    ui.show("by_category").scroll_into_view_if_needed()
+    for section in ("Status", "Description"):
+        ui.show(section).click()  # folded away, so that the whole table is seen
     ui.picture("health")
+
+
+def test_lineage_from_mailboxes_to_health(ui: Ui) -> None:
+    """The asset graph shows the four assets in their groups, and how full they are."""
+    ui.go("/asset-groups")
+    ui.show("Materialize all", exact=False)
+    ui.icon("panel_show_right").click()
+    ui.icon("settings").click()
+    ui.page.get_by_role("menuitem", name="Expand all groups").click()
+    for asset in ("mailboxes", "planned_chunks", "synced_emails", "queue_health"):
+        ui.show(asset)
+    ui.show("100% filled")
+    ui.page.keyboard.press("Escape")
+    ui.page.get_by_role("menuitem").first.wait_for(state="hidden")
+    ui.show("queue_health").click(trial=True)  # once the graph stands still
+    ui.page.mouse.move(700, 700)
+    ui.picture("lineage")
 
 
 def test_launchpad_requests_a_sync(ui: Ui, installation: Installation) -> None:
@@ -181,7 +183,7 @@ def test_partition_is_materialized_by_hand(ui: Ui, installation: Installation) -
     (entry,) = installation.wait_for(lambda: installation.database.execute(audited) or None, WAIT, "audit row")
     assert {"chunk_id": chunk["id"], "was": "completed"} == entry["details"]
     assert entry["run_id"]
-    installation.wait_for(lambda: all_settled(installation) or None, WAIT, "end of the chosen chunk")
+    installation.wait_for(lambda: settled(installation) or None, WAIT, "end of the chosen chunk")
     again = one(installation, "SELECT * FROM sync_chunks WHERE id = %s", chunk["id"])
     assert (0, chunk["emails_inserted"]) == (again["emails_inserted"], again["emails_unchanged"])
     assert messages == one(installation, "SELECT count(*) AS count FROM message_locations")["count"]

@@ -82,6 +82,15 @@ POISON: dict[str, bytes] = {
     "encoded multipart": TOP + b"Content-Transfer-Encoding: base64\r\n" + multipart(b"\r\nx"),
     "bad base64": TOP + b"Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n%%%=no===A\r\n",
     "bad quoted-printable": TOP + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n=ZZ=\r\n=4 =\t\r\n=",
+    "8-bit quoted-printable": TOP + b"Content-Transfer-Encoding: quoted-printable\r\n\r\ncaf\xc3\xa9 =C3=A9\r\n",
+    "quoted-printable attachment": (
+        TOP + b"Content-Type: a/b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3D\r\nb\r\n"
+    ).replace(b"\r\n", b"\n"),
+    "boundary used twice": TOP
+    + multipart(
+        multipart(b"\r\none", boundary=b"in"),
+        multipart(b"\r\ntwo", boundary=b"in", end=b""),
+    ),
     "unknown encoding": TOP + b"Content-Transfer-Encoding: x-magic\r\n\r\nhi\r\n",
     "uuencode": TOP + b"Content-Transfer-Encoding: x-uuencode\r\n\r\nbegin 644 a\r\n#:&D*\r\n`\r\nend\r\n",
     "broken uuencode": TOP + b"Content-Transfer-Encoding: x-uuencode\r\n\r\nbegin\r\n\xff\xff\r\n",

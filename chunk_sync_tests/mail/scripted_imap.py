@@ -101,10 +101,11 @@ class ScriptedImap:
         silence: float = 10,
         patience: float = 10,
         max_message_bytes: int = 1 << 20,
+        reopen: float = 30,
         endpoint: Endpoint | None = None,
     ) -> ImapSource:
         """Make a source that speaks with this server."""
-        limits = ImapLimits(silence=silence, patience=patience, max_message_bytes=max_message_bytes)
+        limits = ImapLimits(silence=silence, patience=patience, max_message_bytes=max_message_bytes, reopen=reopen)
         return ImapSource(endpoint or Endpoint(HOST, self.port, tls=False), user, password, limits)
 
     def _accept(self) -> None:

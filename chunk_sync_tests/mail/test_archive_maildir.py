@@ -160,6 +160,17 @@ def test_a_message_that_vanished_is_absent(root: Path, source: MaildirSource) ->
     assert ["2.b"] == [message.provider_id for message in source.fetch(_span("1.a", "2.b", "3.never"))]
 
 
+def test_a_listing_that_time_does_not_betray_is_not_believed(root: Path, source: MaildirSource) -> None:
+    """Files moved within one tick of the disk's clock: nothing is gone before a fresh listing said so."""
+    assert _list(source) == []
+    folders = (root / "new", root / "cur")
+    before = [folder.stat().st_mtime_ns for folder in folders]
+    (root / "cur" / f"{FIRST}:2,").write_bytes(b"x")
+    for folder, moment in zip(folders, before, strict=True):
+        os.utime(folder, ns=(moment, moment))
+    assert [FIRST] == [message.provider_id for message in source.fetch(_span(FIRST))]
+
+
 def test_what_arrives_is_in_the_next_snapshot(root: Path, source: MaildirSource) -> None:
     """A snapshot counts what is there now."""
     assert source.snapshot(INBOX).message_count == 0

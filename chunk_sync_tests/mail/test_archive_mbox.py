@@ -211,6 +211,13 @@ def test_indexing_takes_little_memory(tmp_path: Path) -> None:
     assert peak < 12 << 20
 
 
+def test_quoting_is_undone_at_the_beginning_of_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is longer than a block does not begin anew with the next block."""
+    monkeypatch.setattr(mbox_index, "_BLOCK", 70_000)
+    body = b"x" * 70_000 + b">From y\n"
+    assert [body + b"From z\n"] == _read(_file(tmp_path, FROM + body + b">From z\n"))
+
+
 def test_what_is_gone_is_not_found(tmp_path: Path) -> None:
     """A lost file of a folder concerns the folder, a lost archive the account; a key cannot lead outside."""
     _file(tmp_path, b"", "outside.mbox")

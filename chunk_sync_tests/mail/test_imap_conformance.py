@@ -155,15 +155,18 @@ def test_a_wrong_password_concerns_the_account(opener: Opener) -> None:
 
 
 def test_a_folder_that_is_gone_concerns_the_folder(imap_server: ImapServer, opener: Opener) -> None:
-    """A span of a deleted folder."""
+    """A folder deleted under an open session is an error at once, and not found at the next look."""
     imap_server.add_messages("Work", _letters(1))
     source = opener()
     snapshot, _ = _look(source, "Work")
     with imap_server.client() as client:
         client.delete("Work")
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(ProviderError):
         _fetch(source, snapshot, [1])
-    assert (ErrorCategory.NOT_FOUND, ErrorScope.FOLDER) == (caught.value.category, caught.value.scope)
+    for looker in (source, opener()):
+        with pytest.raises(ProviderError) as caught:
+            _fetch(looker, snapshot, [1])
+        assert (ErrorCategory.NOT_FOUND, ErrorScope.FOLDER) == (caught.value.category, caught.value.scope)
 
 
 def test_a_server_that_was_away_is_reached_again(imap_server: ImapServer, opener: Opener) -> None:

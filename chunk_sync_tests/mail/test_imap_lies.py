@@ -246,17 +246,35 @@ def test_b20_another_uidvalidity_ends_the_span() -> None:
         assert _drain(source, _span()) == (MESSAGES, None)  # and the source is still good
 
 
-def test_uidvalidity_is_looked_at_before_every_span() -> None:
-    """The epoch changes between two spans on the same connection."""
-    with ScriptedImap(MESSAGES) as server, server.source() as source:
+def test_a_folder_is_opened_anew_after_a_while() -> None:
+    """The epoch changes between two spans on the same connection, which is old enough to look again."""
+    with ScriptedImap(MESSAGES) as server, server.source(reopen=0) as source:
         assert _drain(source, _span(1))[1] is None
         server.uidvalidity = 8
         error = _drain(source, _span(2))[1]
         assert error is not None
         assert error.category is C.DATA_CONFLICT
-        snapshot = Snapshot(INBOX, 7, 6, 4)
         with pytest.raises(ProviderError, match="numbered anew"):
-            list(source.list_messages(snapshot))
+            list(source.list_messages(Snapshot(INBOX, 7, 6, 4)))
+
+
+def test_chunk_after_chunk_the_folder_stays_open() -> None:
+    """EXAMINE is dear in a large folder: one serves many spans."""
+    with ScriptedImap(MESSAGES) as server, server.source() as source:
+        for uid, raw in MESSAGES.items():
+            assert _drain(source, _span(uid)) == ({uid: raw}, None)
+    assert server.commands.count('EXAMINE "INBOX"') == 1
+
+
+def test_b20_nothing_is_gone_before_the_folder_was_looked_at_again() -> None:
+    """The folder was emptied and numbered anew under an open session: a conflict, not an empty span."""
+    with ScriptedImap(MESSAGES) as server, server.source() as source:
+        assert _drain(source, _span(1))[1] is None
+        server.uidvalidity = 8
+        server.messages.clear()
+        error = _drain(source, _span(2, 3))[1]
+        assert error is not None
+        assert error.category is C.DATA_CONFLICT
 
 
 def test_a_server_that_drips_runs_into_the_deadline() -> None:

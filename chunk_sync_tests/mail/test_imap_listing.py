@@ -134,6 +134,39 @@ def test_b46_a_refused_listing_is_an_error() -> None:
         assert caught.value.category is ErrorCategory.TEMPORARY
 
 
+def test_b46_a_listing_that_leaves_messages_out_is_an_error() -> None:
+    """The folder has them, the listing does not: that is no empty folder."""
+    for lie in (reply("OK done"), lambda _, truth: [truth[truth.index(b"* 2 ") :]]):
+        with ScriptedImap(dict.fromkeys(range(1, 4), b"x"), {"LISTING": lie}) as server:
+            with pytest.raises(ProviderError) as caught:
+                _list(server)
+            assert (ErrorCategory.TEMPORARY, "NOTLISTED") == (caught.value.category, caught.value.code)
+
+
+def test_messages_that_vanish_before_the_listing_are_no_error() -> None:
+    """Fewer messages than the snapshot counted, and the folder agrees; new ones do not confuse it."""
+    with ScriptedImap(dict.fromkeys(range(1, 10), b"x")) as server, server.source() as source:
+        snapshot = source.snapshot(INBOX)
+        del server.messages[3], server.messages[4]
+        server.messages |= {10: b"new", 11: b"new"}
+        server.uid_next = 12
+        assert [1, 2, 5, 6, 7, 8, 9] == [message.uid for message in source.list_messages(snapshot)]
+
+
+def test_a_folder_without_exists_is_not_taken_for_empty() -> None:
+    """A server that does not say how many messages there are is refused."""
+    lies = {"EXAMINE": replaced(b"* 1 EXISTS\r\n", b"")}
+    with ScriptedImap({1: b"x"}, lies) as server, pytest.raises(ProviderError, match="EXISTS"):
+        _list(server)
+
+
+def test_a_message_without_a_size_is_listed() -> None:
+    """The server cannot tell how large it is, but it is there."""
+    lies = {"LISTING": replaced(b'INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 1)', b"RFC822.SIZE NIL)")}
+    with ScriptedImap({1: b"x", 2: b"y"}, lies) as server:
+        assert sorted(_list(server)) == [1, 2]
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sets(st.integers(1, (1 << 32) - 2), min_size=1, max_size=50), st.integers(0, (1 << 32) - 2))
 def test_any_uid_space_is_listed_completely(uids: set[int], above: int) -> None:

@@ -226,6 +226,7 @@ def test_without_a_header_it_is_no_mail(name: str) -> None:
         ("no closing boundary", "one\ntwo"),
         ("50 levels", "deep"),
         ("uuencode", "hi"),
+        ("8-bit quoted-printable", "café é"),
     ],
 )
 def test_text_is_saved_where_it_can_be(name: str, text: str) -> None:
