@@ -38,7 +38,7 @@ from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync.store.migrations import migrate
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.5  # a run says itself when it ended; asking more often would take the cores from it
 _ROUNDS = 3
 _RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

@@ -14,7 +14,7 @@ from chunk_sync.mail.textclean import clean_text, decode_text
 _FIELD = re.compile(r"^([!-9;-~]+)[ \t]*:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?", re.MULTILINE)
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _FIRST_LINES = (b"From ", b">From ")
-_BLANKS = " \t\r\n\v\f"
+BLANKS = " \t\r\n\v\f"
 _FOLD = re.compile(r"[\r\n]+[ \t]*")
 # The encoded text of a word holds no `?`; spaces are forbidden too, but common.
 _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]*)\?=")
@@ -57,9 +57,9 @@ def split_headers(raw: bytes) -> HeaderBlock:
     for match in _FIELD.finditer(block):
         junk = junk or match.start() > position
         position = match.end()
-        field = match.groups()
-        fields.append(field)
-        by_name.setdefault(field[0].lower(), []).append(field[1])
+        name, value = match[1], match[2]
+        fields.append((name, value))
+        by_name.setdefault(name.lower(), []).append(value)
     if not fields:
         return HeaderBlock((), 0, ("no-headers",), {})
     if block[position:].strip():
@@ -78,7 +78,7 @@ def unfold(value: str, limit: int = 1 << 16) -> str:
     """Make one line of a raw value without reading its encoded words; storable, cut at `limit` bytes."""
     if len(value) > limit:
         value = value[:limit]
-    value = value.strip(_BLANKS)
+    value = value.strip(BLANKS)
     if not value.isascii():
         value = decode_text(value.encode("latin-1"), None)[0]
     elif "\0" in value:

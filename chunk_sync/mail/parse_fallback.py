@@ -13,7 +13,7 @@ from email.message import Message
 from email.parser import BytesParser
 
 from chunk_sync.mail.header_values import parse_parameters
-from chunk_sync.mail.headers import HeaderBlock, decode_header
+from chunk_sync.mail.headers import BLANKS, HeaderBlock, decode_header
 from chunk_sync.mail.structure import KNOWN_ENCODINGS, Leaf, ParseLimits, Structure
 
 # What `email` is known to raise on hostile input. MemoryError is not among them: it is not the mail's fault.
@@ -51,7 +51,7 @@ def fallback_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> St
     if sum(1 for _ in _BOUNDARY.finditer(raw)) > 2 * limits.depth:
         return _UNREADABLE
     mime_fields = b"".join(
-        f"{name}: {value.rstrip()}\r\n".encode("latin-1")
+        f"{name}: {value.rstrip(BLANKS)}\r\n".encode("latin-1")
         for name, value in head.fields
         if name.lower().startswith("content-") or name.lower() == "mime-version"
     )
