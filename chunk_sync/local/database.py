@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from chunk_sync.local.dsn import app_url, dagster_own_url, dagster_url
+from chunk_sync.local.dsn import app_url, dagster_local_url, dagster_own_url, dagster_url
 from chunk_sync.local.postgres import APP_DATABASE, DAGSTER_DATABASE, EmbeddedPostgres
 from chunk_sync.local.state import prepare_home
 from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT, RUN_SLOTS, STATE, Settings
@@ -55,7 +55,7 @@ def embedded_database(settings: Settings, server: EmbeddedPostgres) -> Database:
     """Describe the databases of a running embedded server."""
     return Database(
         dsn=app_url(server.url(APP_DATABASE)),
-        dagster_dsn=_own_dagster_dsn(settings) or dagster_own_url(server.url(DAGSTER_DATABASE)),
+        dagster_dsn=_own_dagster_dsn(settings) or dagster_local_url(server.url(DAGSTER_DATABASE)),
         psql=server.psql,
         server=server,
     )

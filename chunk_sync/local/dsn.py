@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from chunk_sync.errors import UsageError
 
 DAGSTER_SCHEMA = "dagster"
+_NO_WAIT = "-csynchronous_commit=off"
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 
 
@@ -55,12 +56,22 @@ def libpq_url(dsn: str) -> str:
 def dagster_url(dsn: str) -> str:
     """Write a DSN for Dagster's storage: same database, tables in a schema of their own.
 
-    dagster-postgres works with psycopg2 only, which a bare `postgresql://` no longer means.
+    dagster-postgres works with psycopg2 only, which a bare `postgresql://` no longer means. What Dagster
+    stores can be made again from our tables, so its commits do not wait for the disk.
     """
+    return _with_options(dsn, f"-csearch_path={DAGSTER_SCHEMA}", _NO_WAIT)
+
+
+def dagster_local_url(dsn: str) -> str:
+    """Write a DSN for Dagster's storage in a database of its own on the embedded server; it does not wait either."""
+    return _with_options(dsn, _NO_WAIT)
+
+
+def _with_options(dsn: str, *options: str) -> str:
     url = _parse(dsn, "CHUNK_SYNC_DSN")
     before = [value for name, value in url.query if name == "options"]
-    options = " ".join([*before, f"-csearch_path={DAGSTER_SCHEMA}"])
-    query = [*((name, value) for name, value in url.query if name != "options"), ("options", options)]
+    others = [(name, value) for name, value in url.query if name != "options"]
+    query = [*others, ("options", " ".join([*before, *options]))]
     return replace(url, query=query).text("postgresql+psycopg2")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from benchmarks.orchestration.definitions import defs as benchmark
 from chunk_sync.definitions import defs
 from chunk_sync.settings import DSN, PROJECT_ROOT, environment
 from chunk_sync_tests.defs import guarded_import
@@ -63,6 +64,13 @@ def test_definitions_are_valid(repository: dg.RepositoryDefinition) -> None:
     """Every job, sensor and asset resolves, with all its resources."""
     assert repository.name
     dg.Definitions.validate_loadable(defs)
+
+
+def test_benchmark_has_the_same_assets() -> None:
+    """What the orchestration benchmark runs are the product's assets and jobs, and they load."""
+    dg.Definitions.validate_loadable(benchmark)
+    assert defs.assets == benchmark.assets
+    assert defs.jobs == benchmark.jobs
 
 
 def test_jobs(repository: dg.RepositoryDefinition) -> None:

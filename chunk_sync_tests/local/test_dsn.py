@@ -7,7 +7,15 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from chunk_sync.errors import UsageError
-from chunk_sync.local.dsn import app_url, dagster_own_url, dagster_url, libpq_url, local_url, without_password
+from chunk_sync.local.dsn import (
+    app_url,
+    dagster_local_url,
+    dagster_own_url,
+    dagster_url,
+    libpq_url,
+    local_url,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +74,15 @@ def test_ipv6_host_keeps_its_brackets() -> None:
 def test_dagster_has_a_schema_of_its_own() -> None:
     """Dagster's tables go to the schema dagster, and options that were there stay."""
     url = make_url(dagster_url("postgresql://app@db/mail?sslmode=require"))
-    assert url.query == {"sslmode": "require", "options": "-csearch_path=dagster"}
+    assert url.query == {"sslmode": "require", "options": "-csearch_path=dagster -csynchronous_commit=off"}
     url = make_url(dagster_url("postgresql://app@db/mail?options=-c%20jit%3Doff"))
-    assert url.query == {"options": "-c jit=off -csearch_path=dagster"}
+    assert url.query == {"options": "-c jit=off -csearch_path=dagster -csynchronous_commit=off"}
+
+
+def test_dagster_does_not_wait_for_the_disk_on_the_embedded_server() -> None:
+    """A database of Dagster's own needs no schema; its commits are quick there too."""
+    url = make_url(dagster_local_url("postgresql://app:pw@127.0.0.1:5/dagster"))
+    assert (url.drivername, url.query) == ("postgresql+psycopg2", {"options": "-csynchronous_commit=off"})
 
 
 def test_plus_stays_a_plus() -> None:
