@@ -93,4 +93,3 @@ class ChunkOutcome:
     reason: str | None = None
     next_attempt_at: datetime | None = None
     seconds_to_next: float | None = None
-    account_scope: bool = False

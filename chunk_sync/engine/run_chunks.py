@@ -8,6 +8,7 @@ the run's patience is claimed again by the same run.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import resource
 import threading
@@ -206,17 +207,11 @@ class ChunkRun:
             self._worker.check()
             return _outcome(chunk, ChunkState.LOST, started, reason=str(lost))
         state = ChunkState.FAILED if answer.next_attempt_at is None else ChunkState.RETRY
-        return ChunkOutcome(
-            chunk_id=chunk.chunk_id,
-            key=chunk.key,
-            attempt=chunk.attempt,
-            state=state,
-            duration_ms=_ms(started),
+        return dataclasses.replace(
+            _outcome(chunk, state, started, reason=reason),
             category=category,
-            reason=reason,
             next_attempt_at=answer.next_attempt_at,
             seconds_to_next=answer.seconds_to_next,
-            account_scope=account,
         )
 
 

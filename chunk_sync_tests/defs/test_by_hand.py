@@ -102,6 +102,8 @@ def test_chunk_that_another_run_processes_is_left_to_it(edge: Edge) -> None:
     assert result.success
     assert edge.materializations(result) == {}
     assert [] == edge.mail.opened
+    said = [entry.user_message for entry in edge.instance.all_logs(result.run_id)]
+    assert f"chunk {held.chunk_index} of job {job.id} is being processed by another run" in said
     factory.complete(edge.database, held, emails=2)  # its lease is good still
     assert ["completed", "pending"] == factory.statuses(edge.database, job)
 

@@ -7,6 +7,7 @@ import pytest
 from chunk_sync.defs.sensors import due_chunks, stuck_chunks
 from chunk_sync.domain.chunks import ChunkState
 from chunk_sync.errors import ErrorCategory
+from chunk_sync.store.status import unsettled
 from chunk_sync_tests import factory
 from chunk_sync_tests.defs.conftest import SYNCED, Edge, failure, keys_of, live_dispatches
 
@@ -38,6 +39,16 @@ def test_whole_range_lands(edge: Edge) -> None:
     assert sorted(edge.mail.fetched) == list(range(1, 2 * CHUNKS + 1))
     assert 1 <= len(edge.mail.opened) == edge.mail.closed <= 2
     assert live_dispatches(edge.database) == 0
+
+
+def test_run_leaves_nothing_to_report(edge: Edge) -> None:
+    """A run that told Dagster of its chunks says so in the database: nobody reports them a second time."""
+    edge.plan(3)
+    edge.launch(edge.tick(due_chunks)[0])
+    assert 0 == unsettled(edge.database)
+    factory.move_clock(edge.database, "10 min")
+    edge.tick(stuck_chunks)
+    assert 3 == len(edge.instance.fetch_materializations(SYNCED, limit=10).records)
 
 
 def test_ops_say_what_they_did(edge: Edge) -> None:

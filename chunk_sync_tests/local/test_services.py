@@ -291,7 +291,10 @@ def test_own_server_needs_nothing_of_ours(tmp_path: Path) -> None:
     yours = Settings.read({"CHUNK_SYNC_HOME": str(tmp_path / "home"), "CHUNK_SYNC_DSN": "postgres://app@db/mail"})
     with database(yours) as found:
         assert found.dsn == "postgresql+psycopg://app@db/mail"
-        assert found.dagster_dsn == "postgresql+psycopg2://app@db/mail?options=-csearch_path%3Ddagster%20-csynchronous_commit%3Doff"
+        assert (
+            found.dagster_dsn
+            == "postgresql+psycopg2://app@db/mail?options=-csearch_path%3Ddagster%20-csynchronous_commit%3Doff"
+        )
         assert not found.embedded
     assert not (tmp_path / "home").exists()
     both = {"CHUNK_SYNC_DSN": "postgres://app@db/mail", "CHUNK_SYNC_DAGSTER_DSN": "postgres://d@other/dagster"}
