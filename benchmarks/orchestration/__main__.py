@@ -30,6 +30,7 @@ from chunk_sync.domain.partitions import job_keys, partition_key
 from chunk_sync.engine.plan_job import plan_job
 from chunk_sync.engine.worker import Worker
 from chunk_sync.local.database import dagster_environment
+from chunk_sync.local.ports import choose_private_port
 from chunk_sync.local.services import Stack
 from chunk_sync.local.signals import exit_on_signals
 from chunk_sync.settings import HOME, Settings
@@ -108,7 +109,7 @@ def installation() -> Iterator[Bench]:
         os.environ[HOME] = f"{folder}/home"
         settings = Settings.read()
         with (
-            Stack(settings, port=None, definitions="benchmarks.orchestration.definitions") as stack,
+            Stack(settings, port=choose_private_port(), definitions="benchmarks.orchestration.definitions") as stack,
             Database(stack.dsn) as database,
         ):
             migrate(database)
