@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, LiteralString, Self, cast
@@ -120,20 +119,6 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def wait_until_reachable(dsn: str, seconds: float) -> None:
-    """Return when the database answers; raises DatabaseUnavailable after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            check_server(dsn)
-        except DatabaseUnavailable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            return
 
 
 def check_server(dsn: str) -> int:
