@@ -9,8 +9,9 @@
         with pg_server.cloned(template) as dsn:
             yield dsn
 
-The server is the embedded one, in memory where there is room. CHUNK_SYNC_TEST_DSN names one of yours instead,
-with the right to create databases.
+The server is the embedded one, in memory where there is room; `--postgres-bin FOLDER` makes it of the programs in
+that folder (`./chunk-sync test --postgres 15`). CHUNK_SYNC_TEST_DSN names one of yours instead, with the right to
+create databases.
 """
 
 from __future__ import annotations
@@ -29,11 +30,15 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from chunk_sync.errors import UsageError
 from chunk_sync.local.dsn import libpq_url
+from chunk_sync.local.pg_binaries import Binaries, find_binaries
 from chunk_sync.local.pg_cluster import OWNER, SUPERUSER
 from chunk_sync.local.postgres import EmbeddedPostgres
 from chunk_sync.settings import TEST_DSN, variable
 
+_OPTION = "--postgres-bin"
+_CHOSEN = pytest.StashKey[Binaries]()
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 1 << 30
 # Dropping a database at once waits 100 ms for the backend of the connection just closed.
@@ -61,9 +66,9 @@ class PgServer:
         self._databases.append(name)
         return name
 
-    def template(self, fill: Callable[[str], object]) -> str:
+    def template(self, fill: Callable[[str], object], base: str | None = None) -> str:
         """Create a database, let `fill` build it, and close it, for a template must have no connection."""
-        name = self.create()
+        name = self.create(base)
         fill(self.dsn(name))
         self.admin.execute(sql.SQL("alter database {} with allow_connections false").format(sql.Identifier(name)))
         self.admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
@@ -89,13 +94,30 @@ class PgServer:
             self.drop(name)
 
 
-def pytest_configure() -> None:
-    """Let SIGTERM end the session as Ctrl-C does, so that servers are stopped."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--postgres-bin`."""
+    parser.addoption(_OPTION, metavar="FOLDER", help="folder with postgres and initdb to make the tests' server of")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let SIGTERM end the session as Ctrl-C does, so that servers are stopped; refuse what cannot be a server."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = config.getoption(_OPTION)
+    if folder and variable(TEST_DSN):
+        message = f"{_OPTION} and {TEST_DSN} name two servers: leave one out"
+        raise pytest.UsageError(message)
+    if folder:
+        config.stash[_CHOSEN] = _chosen(folder)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which server it is, where that was chosen."""
+    chosen = config.stash.get(_CHOSEN, None)
+    return [f"postgresql: {chosen.version} from {chosen.folder}"] if chosen else []
 
 
 @pytest.fixture(scope="session")
-def pg_server() -> Iterator[PgServer]:
+def pg_server(pytestconfig: pytest.Config) -> Iterator[PgServer]:
     """Run a server for the session."""
     yours = variable(TEST_DSN)
     if yours:
@@ -104,7 +126,7 @@ def pg_server() -> Iterator[PgServer]:
         return
     with (
         scratch_folder() as folder,
-        EmbeddedPostgres(folder / "postgres", test=True) as embedded,
+        EmbeddedPostgres(folder / "postgres", pg_bin=pytestconfig.getoption(_OPTION), test=True) as embedded,
         _connected(embedded.url("postgres", role=SUPERUSER), embedded.url, owner=OWNER) as server,
     ):
         yield server
@@ -120,6 +142,14 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _chosen(folder: str) -> Binaries:
+    try:
+        return find_binaries(folder)
+    except UsageError as error:
+        message = f"{_OPTION}: {error}".replace("CHUNK_SYNC_PG_BIN=", "")
+        raise pytest.UsageError(message) from None
 
 
 @contextmanager

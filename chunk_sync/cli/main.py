@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chunk_sync import __version__
-from chunk_sync.cli import admin, mailbox, sync, testing, up
+from chunk_sync.cli import admin, control, mailbox, sync, testing, up
 from chunk_sync.cli.session import err, provider_failure
 from chunk_sync.errors import ChunkSyncError, ProviderError, UsageError
 from chunk_sync.local.signals import exit_on_signals
@@ -25,6 +25,9 @@ app.command("up")(up.up)
 app.command("sync")(sync.sync)
 app.command("status")(sync.status)
 app.command("verify")(sync.verify)
+app.command("cancel")(control.cancel)
+app.command("pause")(control.pause)
+app.command("resume")(control.resume)
 app.command("psql")(admin.psql)
 app.command("dsn")(admin.dsn)
 app.command("env")(admin.env)

@@ -1,7 +1,8 @@
 """`test`: run the project's tests, and install what they need beyond Python packages.
 
-Everything runs on the embedded PostgreSQL. Tests against a real Dovecot, in a browser or beside mbsync need
-programs of the system; without one they are left out, and the closing report says so.
+Everything runs on the embedded PostgreSQL; `--postgres 15` runs tests of the database on the oldest one that is
+supported. Tests against a real Dovecot, in a browser, beside mbsync or on PostgreSQL 15 need programs of the system;
+without one they are left out, and the closing report says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -19,23 +21,31 @@ from typing import Annotated, NoReturn
 import typer
 
 from chunk_sync.errors import UsageError
+from chunk_sync.local.pg_binaries import OLDEST_MAJOR
 from chunk_sync.settings import PROJECT_ROOT, environment
 
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # not on an ordinary user's PATH
+_NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/chunk-sync.conf")
+"""Where Debian's PostgreSQL packages are told, while they are installed, to make and start no server of their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that some tests need, its Debian package, and the Python package that drives it."""
+    """A program that some tests need, its Debian package, and the Python package that drives it.
+
+    `folder`: only there, where several versions of a program may be installed.
+    """
 
     name: str
     package: str
     programs: Sequence[str]
     module: str | None = None
+    folder: str | None = None
 
     def program(self) -> str | None:
         """Find the program's file."""
-        found = (shutil.which(name) or shutil.which(name, path=_SYSTEM_FOLDERS) for name in self.programs)
+        places = [self.folder] if self.folder else [None, _SYSTEM_FOLDERS]  # None: the PATH
+        found = (shutil.which(name, path=place) for name in self.programs for place in places)
         return next((path for path in found if path), None)
 
     def has_module(self) -> bool:
@@ -53,6 +63,12 @@ TOOLS = {
         Tool("dovecot", package="dovecot-imapd", programs=("dovecot",)),
         Tool("chromium", package="chromium", programs=("chromium", "chromium-browser"), module="playwright"),
         Tool("isync", package="isync", programs=("mbsync",)),
+        Tool(
+            f"postgresql-{OLDEST_MAJOR}",
+            package=f"postgresql-{OLDEST_MAJOR}",
+            programs=("postgres",),
+            folder=f"/usr/lib/postgresql/{OLDEST_MAJOR}/bin",
+        ),
     )
 }
 
@@ -61,24 +77,46 @@ def test(
     context: typer.Context,
     install_tools: Annotated[
         bool,
-        typer.Option("--install-tools", help="Install Dovecot, Chromium and mbsync first (Debian, as root)."),
+        typer.Option(
+            "--install-tools", help="Install Dovecot, Chromium, mbsync and PostgreSQL 15 first (Debian, as root)."
+        ),
     ] = False,  # noqa: PT028 - a command, no test
+    postgres: Annotated[
+        int | None,
+        typer.Option(metavar="MAJOR", help="Run on Debian's PostgreSQL of this version instead of the embedded one."),
+    ] = None,  # noqa: PT028
 ) -> None:
     """Run the tests; other arguments are pytest's."""
-    run_tests(context.args, install_tools=install_tools)
+    run_tests(context.args, install_tools=install_tools, postgres=postgres)
 
 
-def run_tests(args: Sequence[str], *, install_tools: bool) -> NoReturn:
-    """Become pytest. With `install_tools` every tool is installed first, and its tests must run."""
+def run_tests(args: Sequence[str], *, install_tools: bool, postgres: int | None = None) -> NoReturn:
+    """Become pytest. With `install_tools` every tool is installed first, and its tests must run.
+
+    `postgres` is the major version of the server that the tests' databases live on; it must be installed.
+    """
     if importlib.util.find_spec("pytest") is None:
         message = f"pytest is not installed: run {PROJECT_ROOT}/chunk-sync test, which installs it"
         raise UsageError(message)
     if install_tools:
         _install_tools()
     options = ["--require-tools"] if install_tools else []
+    if postgres is not None:
+        options += ["--postgres-bin", _postgres_folder(postgres)]
     os.chdir(PROJECT_ROOT)
     # Not a child: Ctrl-C and SIGTERM are pytest's, which has servers to stop.
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *options, *args])  # noqa: S606 - ourselves
+
+
+def _postgres_folder(major: int) -> str:
+    folder = f"/usr/lib/postgresql/{major}/bin"
+    if not shutil.which("postgres", path=folder):
+        message = (
+            f"no PostgreSQL {major} in {folder}: install Debian's postgresql-{major} ({OLDEST_MAJOR} comes with "
+            "--install-tools), or name another folder with --postgres-bin"
+        )
+        raise UsageError(message)
+    return folder
 
 
 def _install_tools() -> None:
@@ -102,7 +140,36 @@ def _apt_install(packages: Sequence[str]) -> None:
         raise UsageError(message)
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     _run(["apt-get", "-qq", "update"], quiet)
-    _run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages], quiet)
+    if unknown := [package for package in packages if not _is_packaged(package)]:
+        message = (
+            f"this system has no package {', '.join(unknown)} (Debian 12 has): add a source for it, such as "
+            "PostgreSQL's own apt repository, or leave --install-tools out"
+        )
+        raise UsageError(message)
+    with _no_server_of_its_own():
+        _run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", *packages], quiet)
+
+
+def _is_packaged(package: str) -> bool:
+    found = subprocess.run(  # noqa: S603 - our own words
+        ["apt-cache", "-q", "show", "--no-all-versions", package],  # noqa: S607 - wherever apt is
+        capture_output=True,
+        check=False,
+    )
+    return found.returncode == 0
+
+
+@contextmanager
+def _no_server_of_its_own() -> Iterator[None]:
+    """Keep Debian's packages from making a cluster and starting it: of PostgreSQL we want the programs only."""
+    _NO_CLUSTER.parent.mkdir(parents=True, exist_ok=True)
+    _NO_CLUSTER.write_text("create_main_cluster = false\n")
+    try:
+        yield
+    finally:
+        _NO_CLUSTER.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files are in it
+            _NO_CLUSTER.parent.rmdir()
 
 
 def _package_installer() -> list[str]:

@@ -16,26 +16,27 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from chunk_sync.domain.categorize import categorize_exception
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState, ClaimedChunk, LandedCounts
 from chunk_sync.engine.connect import SourceOpener
 from chunk_sync.engine.convert import to_rows
+from chunk_sync.engine.sources import Sources
+from chunk_sync.engine.todo import BUSY_WAIT, Todo
 from chunk_sync.engine.worker import Worker
-from chunk_sync.errors import DatabaseUnavailable, ErrorScope, LeaseLost, ProviderError
+from chunk_sync.errors import DatabaseUnavailable, ErrorCategory, ErrorScope, LeaseLost, ProviderError
 from chunk_sync.mail.source import RawMessage, Source
 from chunk_sync.settings import Settings
 from chunk_sync.store import queue
 from chunk_sync.store.database import Database
-from chunk_sync.store.mailboxes import Mailbox, mailbox_by_id
 from chunk_sync.store.messages import land_chunk
 
 _log = logging.getLogger(__name__)
 _CLAIM_WINDOW = 64
-_BUSY_WAIT = 0.5
-"""Seconds between two looks while other runs hold the mailbox's last connections."""
+_LOOK = 1.0
+"""Seconds between two looks, while a chunk is fetched, whether it is still ours."""
 
 T = TypeVar("T")
 Report = Callable[[ChunkOutcome], None]
@@ -60,7 +61,7 @@ class ChunkRun:
     def __init__(self, parts: Parts, worker: Worker, chunk_ids: Iterable[int], report: Report | None = None) -> None:
         self._parts = parts
         self._worker = worker
-        self._todo = _Todo(list(chunk_ids))
+        self._todo = Todo(list(chunk_ids))
         self._report = report
         self._outcomes: dict[int, ChunkOutcome] = {}
         self._lock = threading.Lock()
@@ -97,7 +98,7 @@ class ChunkRun:
             return sorted(self._outcomes.values(), key=lambda outcome: outcome.key)
 
     def _work(self, waiting: deque[ClaimedChunk]) -> None:
-        with _Sources(self._parts) as sources:
+        with Sources(self._parts.database, self._parts.open_mailbox) as sources:
             while chunk := self._next(waiting):
                 outcome = self._attempt(sources, chunk)
                 if outcome is None:
@@ -139,13 +140,19 @@ class ChunkRun:
                 return ask()
             except DatabaseUnavailable as error:
                 _log.warning("%s", error)
-                self._worker.wait(_BUSY_WAIT)
+                self._worker.wait(BUSY_WAIT)
 
-    def _attempt(self, sources: _Sources, chunk: ClaimedChunk) -> ChunkOutcome | None:
+    def _attempt(self, sources: Sources, chunk: ClaimedChunk) -> ChunkOutcome | None:
         """Process one chunk and record a failure; None when the run was stopped: the worker gives it back."""
         started = time.monotonic()
         try:
-            return self._process(sources.of(chunk.mailbox_id), chunk, started)
+            try:
+                source = sources.of(chunk.mailbox_id)
+            except ProviderError as error:
+                if error.category is ErrorCategory.RATE_LIMIT and error.scope is ErrorScope.ACCOUNT:
+                    return self._throttled(error, chunk, started)
+                raise
+            return self._process(source, chunk, started)
         except _Stopped:
             return None
         except LeaseLost as error:
@@ -157,10 +164,14 @@ class ChunkRun:
 
     def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
         fetched: list[RawMessage] = []
+        looked = started
         for message in source.fetch(chunk.span):
             self._worker.check()
             if self._stopping.is_set():
                 raise _Stopped
+            if time.monotonic() - looked > _LOOK:
+                looked = time.monotonic()
+                self._check_held(chunk)
             fetched.append(message)
         at_fetch = time.monotonic()
         messages, locations = to_rows(fetched, chunk.folder_role)
@@ -183,6 +194,23 @@ class ChunkRun:
             )
         )
         return _outcome(chunk, ChunkState.COMPLETED, started, counts=counts)
+
+    def _check_held(self, chunk: ClaimedChunk) -> None:
+        """Raise LeaseLost when somebody has cancelled, paused or reset the chunk; no answer is no reason to stop."""
+        with contextlib.suppress(DatabaseUnavailable):
+            if not queue.is_held(self._parts.database, chunk):
+                message = f"chunk {chunk.key} was stopped or given to another worker"
+                raise LeaseLost(message)
+
+    def _throttled(self, error: ProviderError, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
+        """The provider would not let us begin: the chunk waits without having used an attempt."""
+        answer = self._patiently(lambda: queue.throttle_chunk(self._parts.database, chunk, error.retry_after))
+        return dataclasses.replace(
+            _outcome(chunk, ChunkState.RETRY, started, reason=str(error)),
+            category=error.category,
+            next_attempt_at=answer.next_attempt_at,
+            seconds_to_next=answer.seconds_to_next,
+        )
 
     def _failed(self, chunk: ClaimedChunk, error: Exception, started: float) -> ChunkOutcome:
         category = categorize_exception(error)
@@ -213,68 +241,6 @@ class ChunkRun:
             next_attempt_at=answer.next_attempt_at,
             seconds_to_next=answer.seconds_to_next,
         )
-
-
-@dataclass
-class _Todo:
-    """The chunks that a run still wants: `ready` now, `later` when they are due again (monotonic seconds)."""
-
-    ready: list[int]
-    later: dict[int, float] = field(default_factory=dict[int, float])
-
-    def due(self, limit: int) -> list[int]:
-        now = time.monotonic()
-        for chunk_id in [c for c, at in self.later.items() if at <= now]:
-            del self.later[chunk_id]
-            self.ready.append(chunk_id)
-        return self.ready[:limit]
-
-    def drop(self, chunk_ids: Iterable[int]) -> None:
-        gone = set(chunk_ids)
-        self.ready = [c for c in self.ready if c not in gone]
-
-    def ended(self, outcome: ChunkOutcome, patience: float) -> None:
-        wait = outcome.seconds_to_next
-        if outcome.state is ChunkState.RETRY and wait is not None and wait <= patience:
-            self.later[outcome.chunk_id] = time.monotonic() + max(wait, 0.0)
-
-    def empty(self) -> bool:
-        return not self.ready and not self.later
-
-    def pause(self) -> float | None:
-        """Seconds until it is worth looking again; None when nothing is left to wait for."""
-        if self.ready:
-            return _BUSY_WAIT
-        if self.later:
-            return max(0.01, min(self.later.values()) - time.monotonic())
-        return None
-
-
-class _Sources:
-    """One thread's connections, by mailbox."""
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._open: dict[int, Source] = {}
-        self._mailboxes: dict[int, Mailbox] = {}
-
-    def of(self, mailbox_id: int) -> Source:
-        if mailbox_id not in self._open:
-            if mailbox_id not in self._mailboxes:
-                self._mailboxes[mailbox_id] = mailbox_by_id(self._parts.database, mailbox_id)
-            self._open[mailbox_id] = self._parts.open_mailbox(self._mailboxes[mailbox_id])
-        return self._open[mailbox_id]
-
-    def drop(self, mailbox_id: int) -> None:
-        if source := self._open.pop(mailbox_id, None):
-            source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for mailbox_id in list(self._open):
-            self.drop(mailbox_id)
 
 
 def _outcome(

@@ -131,16 +131,39 @@ def fail_chunk(
             "category": category.value,
             "message": message.replace("\0", "\ufffd"),
             "code": code,
-            "retry_after_ms": None if retry_after is None else min(int(retry_after * 1000), 86_400_000),
+            "retry_after_ms": _milliseconds(retry_after),
             "account_scope": account_scope,
             "processing_time_ms": duration_ms,
             "metadata": Jsonb({}),
         },
     )
     if row is None or not row["accepted"]:
-        refusal = f"chunk {chunk.key} was given to another worker"
-        raise LeaseLost(refusal)
+        raise _lost(chunk)
     return FailureAnswer(row["next_attempt_at"] if row["chunk_status"] == "pending" else None, row["seconds_to_next"])
+
+
+def throttle_chunk(database: Database, chunk: ClaimedChunk, retry_after: float | None) -> FailureAnswer:
+    """Give a chunk back that the provider would not let us begin; its mailbox pauses, no attempt is used.
+
+    Raises LeaseLost when the chunk is not ours any more.
+    """
+    rows = database.execute(
+        "SELECT t.at, extract(EPOCH FROM t.at - clock())::double precision AS seconds"
+        " FROM throttle_chunk(%s, %s, %s::integer) AS t (at)",
+        (chunk.chunk_id, chunk.lease_token, _milliseconds(retry_after)),
+    )
+    if rows[0]["at"] is None:
+        raise _lost(chunk)
+    return FailureAnswer(rows[0]["at"], rows[0]["seconds"])
+
+
+def is_held(database: Database, chunk: ClaimedChunk) -> bool:
+    """Tell whether a chunk is still ours: it may have been cancelled, paused, reset or recovered."""
+    rows = database.execute(
+        "SELECT chunk_id FROM chunk_processing_queue WHERE chunk_id = %s AND lease_token = %s AND status = 'processing'",
+        (chunk.chunk_id, chunk.lease_token),
+    )
+    return bool(rows)
 
 
 def reopen_chunk(database: Database, chunk_id: int, *, reason: str, actor: str, run_id: str | None) -> str:
@@ -152,6 +175,7 @@ def reopen_chunk(database: Database, chunk_id: int, *, reason: str, actor: str, 
 def recover(database: Database, dead_run_ids: Sequence[str] = (), limit: int = 1000) -> list[RecoveredChunk]:
     """Give back the chunks of workers that are dead: by their lease, or because Dagster says so."""
     database.execute("SELECT recover_plans(%s)", (list(dead_run_ids),))
+    database.execute("SELECT rebalance_lanes()")
     rows = database.rows("recover", {"limit": limit, "run_ids": list(dead_run_ids)})
     return [
         RecoveredChunk(
@@ -164,6 +188,11 @@ def recover(database: Database, dead_run_ids: Sequence[str] = (), limit: int = 1
         )
         for row in rows
     ]
+
+
+def repair_lanes(database: Database) -> int:
+    """Count all lanes again; returns how many were wrong, which must be 0. Each is audited."""
+    return database.execute("SELECT repair_lanes() AS n")[0]["n"]
 
 
 def live_run_ids(database: Database) -> list[str]:
@@ -194,6 +223,7 @@ def mark_reported(database: Database, chunk_ids: Sequence[int]) -> None:
 
 def due_jobs(database: Database, *, jobs: int = 50, chunks_per_job: int = 2000) -> list[DueJob]:
     """List jobs with due chunks that no live dispatch covers, in the order of service."""
+    database.execute("SELECT wake_lanes(1000)")
     return [DueJob(**row) for row in database.rows("dispatch_due", {"jobs": jobs, "chunks_per_job": chunks_per_job})]
 
 
@@ -223,6 +253,15 @@ def take_dispatch(database: Database, dispatch_id: int, worker_id: int) -> tuple
     """Begin what was asked for: (job, first index, last index); None when it was given up or is taken."""
     row = database.row("dispatch_take", {"dispatch_id": dispatch_id, "worker_id": worker_id})
     return None if row is None else (row["sync_job_id"], row["first_index"], row["last_index"])
+
+
+def _lost(chunk: ClaimedChunk) -> LeaseLost:
+    return LeaseLost(f"chunk {chunk.key} was given to another worker, or stopped")
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    """At most a day: what a provider says is not to be believed without end."""
+    return None if seconds is None else min(int(seconds * 1000), 86_400_000)
 
 
 def _queued(row: Row) -> QueuedChunk:

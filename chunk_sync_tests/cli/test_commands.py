@@ -161,4 +161,4 @@ def test_version_and_help() -> None:
     shown = run_cli(Path("/nowhere"), "--help").stdout
     for command in ("up", "sync", "status", "verify", "mailbox", "psql", "dsn", "env", "migrate", "doctor", "test"):
         assert command in shown
-    assert "chunk-sync 0.1.0\n" == run_cli(Path("/nowhere"), "--version").stdout
+    assert "chunk-sync 0.2.0\n" == run_cli(Path("/nowhere"), "--version").stdout

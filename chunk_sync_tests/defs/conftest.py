@@ -123,7 +123,8 @@ class Edge:
     def shorten_delays(self, milliseconds: int = 20) -> None:
         """Shorten every retry delay, which tests need not sit out."""
         self.database.execute(
-            "UPDATE retry_policies SET delays_ms = array_fill(%s::integer, ARRAY[cardinality(delays_ms)])",
+            "UPDATE retry_policies SET kind = 'schedule', delays_ms = ARRAY[%s::integer], base_ms = NULL,"
+            " factor = NULL, max_delay_ms = NULL WHERE retryable",
             (milliseconds,),
         )
 

@@ -49,7 +49,7 @@ def test_failed_chunk_is_opened_again(edge: Edge) -> None:
         entry["run_id"],
         entry["reason"],
     )
-    assert {"chunk_id": job.chunk_ids[0], "was": "failed"} == entry["details"]
+    assert {str(job.chunk_ids[0]): "failed"} == entry["details"]
 
 
 def test_failed_chunk_that_fails_again_stays_red(edge: Edge) -> None:

@@ -79,6 +79,7 @@ def test_jobs(repository: dg.RepositoryDefinition) -> None:
     assert found.pop("__ASSET_JOB") == ["planned_chunks", "queue_health", "synced_emails"]
     assert found == {
         "health": ["queue_health"],
+        "maintenance": ["check_lanes", "delete_expired"],
         "plan_sync_jobs": ["planned_chunks"],
         "request_sync": ["request"],
         "retry_chunks": ["claim_chunks", "complete_chunks", "process_chunks"],
@@ -115,13 +116,12 @@ def test_sensors_and_schedule(repository: dg.RepositoryDefinition) -> None:
     }
     assert {dg.DefaultSensorStatus.RUNNING} == {sensor.default_status for sensor in repository.sensor_defs}
     assert all(sensor.description for sensor in repository.sensor_defs)
-    (schedule,) = repository.schedule_defs
-    assert ("health_every_5_minutes", "*/5 * * * *", "health") == (
-        schedule.name,
-        schedule.cron_schedule,
-        schedule.job_name,
-    )
-    assert dg.DefaultScheduleStatus.RUNNING == schedule.default_status
+    schedules = {each.name: (each.cron_schedule, each.job_name) for each in repository.schedule_defs}
+    assert schedules == {
+        "health_every_5_minutes": ("*/5 * * * *", "health"),
+        "maintenance_every_hour": ("17 * * * *", "maintenance"),
+    }
+    assert {dg.DefaultScheduleStatus.RUNNING} == {each.default_status for each in repository.schedule_defs}
 
 
 def test_assets(repository: dg.RepositoryDefinition) -> None:

@@ -136,7 +136,9 @@ def test_scattered_retries_are_pulled(edge: Edge) -> None:
     job = edge.plan(9)
     worker = factory.open_worker(edge.database)
     edge.database.execute(
-        "UPDATE chunk_processing_queue SET available_at = clock() + interval '1 h' WHERE chunk_index %% 3 > %s", (0,)
+        "UPDATE chunk_processing_queue SET available_at = clock() + interval '1 h', turn_at = NULL"
+        " WHERE chunk_index %% 3 > %s",
+        (0,),
     )
     (pulled,) = edge.tick(due_chunks)
     assert "retry_chunks" == pulled.job_name

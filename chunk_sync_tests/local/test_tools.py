@@ -12,7 +12,7 @@ import typer
 from chunk_sync.cli import testing
 from chunk_sync.cli.testing import TOOLS, Tool, run_tests
 from chunk_sync.errors import UsageError
-from chunk_sync.settings import PROJECT_ROOT
+from chunk_sync.settings import PROJECT_ROOT, TEST_DSN
 
 pytest_plugins = ["pytester"]
 
@@ -90,12 +90,60 @@ def test_programs_of_the_system_are_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert tool.available()
 
 
+def test_a_tool_may_be_one_version_only(tmp_path: Path) -> None:
+    """A tool that is bound to a folder is not found elsewhere: another PostgreSQL on the PATH is not the oldest one."""
+    tool = Tool("shell", package="dash", programs=("sh",), folder=str(tmp_path))
+    assert not tool.available()
+    (tmp_path / "sh").touch(mode=0o755)
+    assert str(tmp_path / "sh") == tool.program()
+
+
 def test_installing_takes_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who cannot install packages is told which ones are missing."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(testing, "TOOLS", {"no": Tool("no", package="no-package", programs=("no-such-program",))})
     with pytest.raises(UsageError, match=r"needs root and Debian's apt-get: install no-package yourself"):
         run_tests([], install_tools=True)
+
+
+@pytest.fixture
+def apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, bool]]:
+    """Be root on a Debian that knows the package dash; (apt-get's word, whether servers are held back) per call."""
+    marker = tmp_path / "createcluster.d" / "chunk-sync.conf"
+    calls: list[tuple[str, bool]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(testing.shutil, "which", lambda name, **_: name if name == "apt-get" else None)
+    monkeypatch.setattr(testing, "_NO_CLUSTER", marker)
+    monkeypatch.setattr(testing, "_is_packaged", lambda package: package == "dash")
+    monkeypatch.setattr(testing, "_run", lambda words, _: calls.append((words[-2], marker.exists())))
+    return calls
+
+
+def test_installing_starts_no_server(apt: list[tuple[str, bool]], tmp_path: Path) -> None:
+    """While packages are installed, Debian's PostgreSQL is told to make no cluster; nothing is left of that after."""
+    testing._apt_install(["dash"])
+    assert [("-qq", False), ("install", True)] == apt
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_package_that_is_not_there_is_named(apt: list[tuple[str, bool]]) -> None:
+    """A system that does not package a tool says which, and what to do, before anything is installed."""
+    with pytest.raises(UsageError, match=r"this system has no package postgresql-15 \(Debian 12 has\): add a source"):
+        testing._apt_install(["dash", "postgresql-15"])
+    assert ["-qq"] == [word for word, _ in apt]
+
+
+def test_the_chosen_postgresql_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--postgres 15` is the folder of that version, or an error that says how to have it."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _program, arguments: became.append(arguments))
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    monkeypatch.setattr(testing.shutil, "which", lambda _, path: path)
+    run_tests(["-x"], install_tools=False, postgres=15)
+    assert [[sys.executable, "-m", "pytest", "--postgres-bin", "/usr/lib/postgresql/15/bin", "-x"]] == became
+    monkeypatch.setattr(testing.shutil, "which", lambda _, **__: None)
+    with pytest.raises(UsageError, match=r"no PostgreSQL 15 in /usr/lib/postgresql/15/bin: .*--install-tools"):
+        run_tests([], install_tools=False, postgres=15)
 
 
 def test_pytest_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,18 +165,40 @@ def test_pytest_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_command_hands_pytests_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Options that are not ours are pytest's."""
-    seen: list[tuple[list[str], bool]] = []
-    monkeypatch.setattr(testing, "run_tests", lambda args, *, install_tools: seen.append((args, install_tools)))
+    seen: list[tuple[list[str], bool, int | None]] = []
+    monkeypatch.setattr(
+        testing, "run_tests", lambda args, *, install_tools, postgres: seen.append((args, install_tools, postgres))
+    )
     app = typer.Typer()
     app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(testing.test)
     app(["-x", "--install-tools", "-k", "one or two", "chunk_sync_tests/local"], standalone_mode=False)
-    assert seen == [(["-x", "-k", "one or two", "chunk_sync_tests/local"], True)]
+    app(["--postgres", "15", "-x"], standalone_mode=False)
+    assert seen == [(["-x", "-k", "one or two", "chunk_sync_tests/local"], True, None), (["-x"], False, 15)]
 
 
 def test_every_tool_has_a_package() -> None:
-    """The three groups of tools are known by their names."""
+    """The groups of tools are known by their names."""
     assert {name: tool.package for name, tool in TOOLS.items()} == {
         "dovecot": "dovecot-imapd",
         "chromium": "chromium",
         "isync": "isync",
+        "postgresql-15": "postgresql-15",
     }
+
+
+@pytest.mark.parametrize(
+    ("folder", "dsn", "complaint"),
+    [
+        ("/nowhere", "", "*--postgres-bin: /nowhere: no postgres and initdb there that run"),
+        ("/nowhere", "postgresql://u@h/d", "*--postgres-bin and CHUNK_SYNC_TEST_DSN name two servers*"),
+    ],
+)
+def test_a_server_that_cannot_be_is_refused(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, folder: str, dsn: str, complaint: str
+) -> None:
+    """`--postgres-bin` is looked at before any test."""
+    monkeypatch.setenv(TEST_DSN, dsn)
+    pytester.makeini("[pytest]\naddopts = -p chunk_sync_tests.postgres_plugin")
+    result = pytester.runpytest_inprocess("--postgres-bin", folder)
+    assert pytest.ExitCode.USAGE_ERROR == result.ret
+    result.stderr.fnmatch_lines([complaint])

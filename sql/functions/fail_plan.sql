@@ -7,8 +7,8 @@ LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 DECLARE
     v_delay_ms integer;
 BEGIN
-    SELECT retry_delay_ms(p_category, j.plan_attempts, 3, p_retry_after_ms) INTO v_delay_ms
-    FROM sync_jobs j WHERE j.id = p_sync_job_id;
+    SELECT retry_delay_ms(p_category, j.plan_attempts, 3, p_retry_after_ms, j.tenant_id, l.provider) INTO v_delay_ms
+    FROM sync_jobs j JOIN mailbox_lanes l ON l.mailbox_id = j.mailbox_id WHERE j.id = p_sync_job_id;
     RETURN QUERY
     UPDATE sync_jobs j
     SET status = CASE WHEN v_delay_ms IS NULL THEN 'failed' ELSE 'requested' END::sync_job_status,

@@ -5,8 +5,8 @@ SELECT
     j.public_id AS parent_sync_job_id,
     j.tenant_id,
     j.mailbox_id,
-    j.total_chunks - j.completed_chunks - j.failed_chunks - j.cancelled_chunks - r.processing AS pending_chunks,
-    r.processing AS processing_chunks,
+    j.total_chunks - j.completed_chunks - j.failed_chunks - j.cancelled_chunks - coalesce(r.processing, 0) AS pending_chunks,
+    coalesce(r.processing, 0) AS processing_chunks,
     j.completed_chunks,
     j.failed_chunks,
     j.cancelled_chunks,
@@ -43,12 +43,16 @@ SELECT
     j.bytes_processed,
     j.bytes_estimated,
     j.created_at,
-    j.completed_at
+    j.completed_at,
+    j.paused_at
 FROM sync_jobs AS j
-CROSS JOIN LATERAL (
-    SELECT count(*)::integer AS processing FROM chunk_processing_queue AS q
-    WHERE q.mailbox_id = j.mailbox_id AND q.status = 'processing' AND q.sync_job_id = j.id
-) AS r
+LEFT JOIN (
+    SELECT q.sync_job_id, count(*)::integer AS processing FROM workers AS w
+    CROSS JOIN LATERAL unnest(w.held) AS h (chunk_id)
+    INNER JOIN chunk_processing_queue AS q ON q.chunk_id = h.chunk_id AND q.status = 'processing'
+    WHERE w.ended_at IS NULL
+    GROUP BY q.sync_job_id
+) AS r ON r.sync_job_id = j.id
 CROSS JOIN LATERAL (
     SELECT greatest(extract(EPOCH FROM coalesce(j.completed_at, clock()) - j.started_at), 0.001)::double precision AS seconds
 ) AS p;

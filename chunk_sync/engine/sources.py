@@ -1,0 +1,40 @@
+"""One thread's connections to mailboxes, opened when they are first needed."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from chunk_sync.engine.connect import SourceOpener
+from chunk_sync.mail.source import Source
+from chunk_sync.store.database import Database
+from chunk_sync.store.mailboxes import Mailbox, mailbox_by_id
+
+
+class Sources:
+    """Connections by mailbox: `with Sources(...) as sources`."""
+
+    def __init__(self, database: Database, open_mailbox: SourceOpener) -> None:
+        self._database = database
+        self._open_mailbox = open_mailbox
+        self._open: dict[int, Source] = {}
+        self._mailboxes: dict[int, Mailbox] = {}
+
+    def of(self, mailbox_id: int) -> Source:
+        """Give the mailbox's connection; raises ProviderError when it cannot be opened."""
+        if mailbox_id not in self._open:
+            if mailbox_id not in self._mailboxes:
+                self._mailboxes[mailbox_id] = mailbox_by_id(self._database, mailbox_id)
+            self._open[mailbox_id] = self._open_mailbox(self._mailboxes[mailbox_id])
+        return self._open[mailbox_id]
+
+    def drop(self, mailbox_id: int) -> None:
+        """Close a mailbox's connection: the next use opens another."""
+        if source := self._open.pop(mailbox_id, None):
+            source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for mailbox_id in list(self._open):
+            self.drop(mailbox_id)

@@ -1,0 +1,28 @@
+"""Retention: what is past the keep of its row in retention_policies goes, batch by batch, each its own transaction.
+
+The database decides what goes; open jobs and messages never do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from chunk_sync.store.database import Database
+
+BATCH = 5000
+
+
+def delete_expired(database: Database, limit: int = BATCH) -> dict[str, int]:
+    """Delete one batch, at most `limit` rows of each table; returns how many of each."""
+    rows = database.execute("SELECT what, deleted FROM delete_expired(%s)", (limit,))
+    return {row["what"]: row["deleted"] for row in rows}
+
+
+def run_retention(database: Database, limit: int = BATCH) -> dict[str, int]:
+    """Delete batches until nothing is left that may go; returns how many rows of each table went."""
+    total: Counter[str] = Counter()
+    while True:
+        batch = delete_expired(database, limit)
+        total.update(batch)
+        if not any(batch.values()):
+            return dict(total)

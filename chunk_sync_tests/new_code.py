@@ -1,0 +1,68 @@
+"""This code at work on a database that another version has used: what Dagster's runs do, without Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chunk_sync.domain.chunks import ChunkOutcome
+from chunk_sync.domain.partitions import job_keys
+from chunk_sync.engine.connect import source_opener
+from chunk_sync.engine.plan_job import plan_job
+from chunk_sync.engine.range_run import RunRequest, start_run
+from chunk_sync.engine.run_chunks import Parts
+from chunk_sync.engine.verify import verify_mailbox
+from chunk_sync.engine.worker import Worker
+from chunk_sync.settings import Settings
+from chunk_sync.store import plans, queue
+from chunk_sync.store.database import Database
+from chunk_sync.store.mailboxes import get_mailbox
+from chunk_sync_tests.factory import move_clock
+from chunk_sync_tests.releases import RELEASE_SETTINGS
+
+
+class NewCode:
+    """What this code's runs do, without Dagster."""
+
+    def __init__(self, database: Database, home: Path) -> None:
+        self.database = database
+        settings = Settings.read(dict(RELEASE_SETTINGS, CHUNK_SYNC_HOME=str(home)))
+        self.parts = Parts(database, settings, source_opener(settings))
+
+    def run(self, name: str, keys: Sequence[str] = ()) -> list[ChunkOutcome]:
+        """Run whatever is due, or the named partitions."""
+        run = start_run(self.parts, RunRequest(name, keys))
+        try:
+            return run.process()
+        finally:
+            run.close()
+
+    def finish(self, *dead_run_ids: str) -> None:
+        """Recover, plan, run what is due, and open dead letters again, as sensors and a person would."""
+        queue.recover(self.database, dead_run_ids)
+        for job_id, _, _ in plans.due_plans(self.database, limit=10, mark_seconds=60):
+            with Worker(self.database, f"plan-{job_id}", 60) as worker:
+                plan_job(self.database, self.parts.settings, self.parts.open_mailbox, worker, job_id)
+        move_clock(self.database, "1 minute")  # the retry is due
+        self.run("new")
+        dead = self.database.execute(
+            "SELECT sync_job_id, chunk_index FROM chunk_processing_queue WHERE status = 'failed'"
+        )
+        for row in dead:
+            self.run("by-hand", job_keys(row["sync_job_id"], [row["chunk_index"]]))
+
+    def wrong(self, *mailboxes: str) -> list[str]:
+        """List what is wrong with the mailboxes: jobs that did not complete, messages that did not land as they are."""
+        jobs = self.database.execute("SELECT * FROM chunk_processing_status")
+        found = [
+            f"job {job['sync_job_id']}: {job}"
+            for job in jobs
+            if (job["overall_status"], job["completed_chunks"], job["emails_processed"])
+            != ("completed", job["total_chunks"], job["emails_estimated"])
+        ]
+        for name in mailboxes:
+            box = get_mailbox(self.database, name)
+            verdicts = list(verify_mailbox(self.database, self.parts.settings, self.parts.open_mailbox, box))
+            found += [f"{name}: {verdict}" for verdict in verdicts if not verdict.ok]
+            assert sum(verdict.in_source for verdict in verdicts), name
+        return found
