@@ -47,10 +47,17 @@ def database(pg_server: PgServer, migrated_template: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def owner(database: Database) -> Iterator[Database]:
+    """The same database for its owner: to change what the engine may not."""
+    with Database(database.dsn, role=None) as owner:
+        yield owner
+
+
+@pytest.fixture
 def empty_database(pg_server: PgServer) -> Iterator[Database]:
-    """A database with nothing in it."""
+    """A database with nothing in it, for its owner."""
     name = pg_server.create()
-    with Database(pg_server.dsn(name)) as database:
+    with Database(pg_server.dsn(name), role=None) as database:
         yield database
     pg_server.drop(name)
 

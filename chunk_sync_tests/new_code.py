@@ -52,7 +52,7 @@ class NewCode:
             self.run("by-hand", job_keys(row["sync_job_id"], [row["chunk_index"]]))
 
     def wrong(self, *mailboxes: str) -> list[str]:
-        """List what is wrong with the mailboxes: jobs that did not complete, messages that did not land as they are."""
+        """List what is wrong: jobs that did not complete, lanes that lie, messages that did not land as they are."""
         jobs = self.database.execute("SELECT * FROM chunk_processing_status")
         found = [
             f"job {job['sync_job_id']}: {job}"
@@ -60,6 +60,7 @@ class NewCode:
             if (job["overall_status"], job["completed_chunks"], job["emails_processed"])
             != ("completed", job["total_chunks"], job["emails_estimated"])
         ]
+        found += [f"lane: {row}" for row in self.database.execute("SELECT * FROM lane_drift()")]
         for name in mailboxes:
             box = get_mailbox(self.database, name)
             verdicts = list(verify_mailbox(self.database, self.parts.settings, self.parts.open_mailbox, box))

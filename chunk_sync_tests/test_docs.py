@@ -171,11 +171,15 @@ def test_every_sqlstate_has_a_line() -> None:
 
 
 def test_the_retry_table_is_the_databases(database: Database) -> None:
-    """Delays and limits in the concepts are the rows of retry_policies."""
-    policies = database.execute("SELECT category::text, delays_ms, attempts_limit FROM retry_policies")
+    """Delays and limits in the concepts are what the rows of retry_policies make."""
+    policies = database.execute(
+        "SELECT p.category::text, p.retryable, p.attempts_limit,"
+        " coalesce(p.delays_ms, ARRAY(SELECT backoff_ms(p, n) FROM generate_series(1, 3) AS n)) AS delays_ms"
+        " FROM retry_policies AS p WHERE p.tenant_id IS NULL"
+    )
     expected = {
         f"`{row['category']}`": [
-            ", ".join(f"{ms // 1000} s" for ms in row["delays_ms"]) or "-",
+            ", ".join(f"{ms // 1000} s" for ms in row["delays_ms"] if row["retryable"]) or "-",
             "`max_attempts`" if row["attempts_limit"] is None else str(row["attempts_limit"]),
         ]
         for row in policies

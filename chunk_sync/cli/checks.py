@@ -11,6 +11,7 @@ from chunk_sync.cli.session import Session, session
 from chunk_sync.errors import ChunkSyncError
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import check_server
+from chunk_sync.store.isolation import isolation_faults
 from chunk_sync.store.mailboxes import list_mailboxes
 from chunk_sync.store.migrations import schema_version
 
@@ -39,6 +40,7 @@ def run_checks() -> list[CheckResult]:
                 _check("postgresql", lambda: _server(opened)),
                 _check("schema", lambda: f"version {schema_version(opened.database)}"),
                 _check("search_path", lambda: _search_path(opened)),
+                _check("isolation", lambda: _isolation(opened)),
                 _check("mailboxes", lambda: f"{len(list_mailboxes(opened.database))} connected"),
             ]
     except ChunkSyncError as error:
@@ -80,3 +82,12 @@ def _search_path(opened: Session) -> str:
         message = "not set on the database: as its owner, ALTER DATABASE … SET search_path = chunk_sync, public"
         raise ChunkSyncError(message)
     return "chunk_sync is on the database's path: psql finds the functions unqualified"
+
+
+def _isolation(opened: Session) -> str:
+    faults = isolation_faults(opened.database)
+    tenants = opened.database.execute("SELECT count(*) AS n FROM tenants")[0]["n"]
+    if faults and tenants > 1:
+        message = f"tenants are not isolated: {'; '.join(faults)}"
+        raise ChunkSyncError(message)
+    return f"only one tenant, not isolated: {'; '.join(faults)}" if faults else "tenants see their own rows only"

@@ -14,10 +14,12 @@ from typing import Any, LiteralString, Self, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row, tuple_row
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from chunk_sync.errors import DatabaseUnavailable, LeaseLost, UsageError
 from chunk_sync.settings import PROJECT_ROOT
@@ -25,12 +27,16 @@ from chunk_sync.settings import PROJECT_ROOT
 MINIMUM_VERSION = 150_000
 """PostgreSQL 15, as `server_version` numbers it."""
 
+APP_ROLE = "chunk_sync_app"
+"""Whom the engine's connections act as; sql/policies says what it may."""
+
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 DATABASE_ERRORS = (psycopg.Error, DatabaseUnavailable)
 """All that a call may raise because of the database; for rooms that have no business with drivers."""
 
+_SET_OPTION_VERSION = 160_000  # before, membership alone let a login become a role
 _LEASE_LOST = ("CS001", "CS002")  # raised by complete_chunk, finish_plan; claim_chunks
 
 
@@ -47,22 +53,55 @@ def query(name: str) -> LiteralString:
 
 
 class Database:
-    """A pool of connections to the database of one installation. Threads may share it; processes may not."""
+    """A pool of connections to the database of one installation. Threads may share it; processes may not.
 
-    def __init__(self, dsn: str, *, pool_size: int = 4, application: str = "chunk_sync") -> None:
+    Connections act as `role`, where it has been given rights and the login may become it, else as the login itself.
+    """
+
+    def __init__(
+        self, dsn: str, *, pool_size: int = 4, application: str = "chunk_sync", role: str | None = APP_ROLE
+    ) -> None:
         url = _url(dsn)
         self.dsn = url.render_as_string(hide_password=False)
+        self._role = role
+        self._roles = object()
         self._engine = sa.create_engine(
             url,
             pool_size=pool_size,
             max_overflow=20,
-            pool_pre_ping=True,
             connect_args={
                 "application_name": application,
                 "connect_timeout": 10,
-                "options": "-c search_path=chunk_sync -c timezone=UTC",
+                # pg_temp last: else a temporary table comes before ours of the same name.
+                "options": "-c search_path=chunk_sync,pg_temp -c timezone=UTC",
             },
         )
+        sa.event.listen(self._engine, "checkout", self._begin_anew)
+
+    def _begin_anew(self, connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _: object) -> None:
+        """Hand a connection out: what its last user made of the session, whom it acts as and for whom, is undone.
+
+        Not all settings: the queue keeps a mark of its own in the session. It is the check that the server is there, too.
+        """
+        try:
+            connection.autocommit = True
+            if entry.info.get("roles") is not self._roles:
+                entry.info["begin"] = self._beginning(connection)
+                entry.info["roles"] = self._roles
+            connection.execute(entry.info["begin"], prepare=False)
+            connection.autocommit = False
+        except psycopg.Error as error:
+            raise InvalidatePoolError from error
+
+    def _beginning(self, connection: psycopg.Connection[Any]) -> sql.Composed:
+        act = sql.SQL("RESET ROLE")
+        if self._role and _may_become(connection, self._role):
+            act = sql.SQL("SET ROLE {}").format(sql.Identifier(self._role))
+        return act + sql.SQL("; RESET app.tenant_id; RESET search_path")
+
+    def roles_changed(self) -> None:
+        """Let each connection look again whom it may act as, the next time that it is used."""
+        self._roles = object()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -80,6 +119,13 @@ class Database:
                 if conn.closed:  # the server went away in the middle
                     raise DatabaseUnavailable(_unavailable(self._engine.url, error)) from error
                 raise
+
+    @contextlib.contextmanager
+    def owner_transaction(self) -> Iterator[Connection]:
+        """As `transaction`, but as the login itself, which owns the schema: to change that, and what no role may."""
+        with self.transaction() as conn:
+            conn.execute("RESET ROLE")
+            yield conn
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -119,6 +165,12 @@ class Database:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _may_become(connection: psycopg.Connection[Any], role: str) -> bool:
+    right = "SET" if connection.info.server_version >= _SET_OPTION_VERSION else "MEMBER"
+    answer = connection.execute(query("may_become"), {"role": role, "right": right}).fetchone()
+    return bool(answer and answer[0])
 
 
 def check_server(dsn: str) -> int:

@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import chunk_sync
 from chunk_sync.domain.chunks import ChunkOutcome
@@ -22,12 +23,12 @@ from chunk_sync.engine.plan_job import plan_job
 from chunk_sync.engine.range_run import RangeRun, RunRequest, start_run
 from chunk_sync.engine.run_chunks import Parts
 from chunk_sync.engine.worker import Worker
-from chunk_sync.errors import ChunkSyncError, ErrorCategory, ProviderError
+from chunk_sync.errors import ErrorCategory, ProviderError
 from chunk_sync.mail.source import RawMessage, Source
 from chunk_sync.settings import Settings
 from chunk_sync.store import queue
 from chunk_sync.store.database import Database
-from chunk_sync.store.mailboxes import add_mailbox, request_sync
+from chunk_sync.store.mailboxes import Mailbox, add_mailbox, request_sync
 from chunk_sync.store.migrations import check_schema, migrate
 
 LEASE = 60.0
@@ -60,9 +61,9 @@ class Driver:
         provider = address.partition(":")[0]
         return add_mailbox(self._database, name=name, address=address, provider=provider, credential=None).id
 
-    def request(self, mailbox: str) -> int:
+    def request(self, mailbox: str, sync_type: str | None = None) -> int:
         """Ask for a sync; returns the job."""
-        return request_sync(self._database, mailbox).job_id
+        return request_sync(self._database, mailbox, sync_type=sync_type).job_id
 
     def plan(self, job_id: int) -> str | None:
         """Plan a job as a plan run does; its status then."""
@@ -95,6 +96,34 @@ class Driver:
         """Let the held chunk land, and end the run."""
         return self._the_run().land()
 
+    def stand_by(self, job_id: int, index: int) -> None:
+        """Open a worker that nobody else knows, to claim a chunk by hand."""
+        self._by_hand = queue.open_worker(self._database, "by-hand", LEASE, "by-hand")
+        self._chunk_id = queue.chunks_by_index(self._database, job_id, [index])[0].chunk_id
+
+    def claim(self) -> int:
+        """Claim that chunk; its attempt."""
+        (self._claimed,) = queue.claim_chunks(self._database, self._by_hand, [self._chunk_id], 1)
+        return self._claimed.attempt
+
+    def fail(self) -> bool:
+        """Report that chunk as failed; whether it is tried again."""
+        answer = queue.fail_chunk(
+            self._database,
+            self._claimed,
+            category=ErrorCategory.NETWORK,
+            message="connection reset",
+            code=None,
+            retry_after=None,
+            account_scope=False,
+            duration_ms=1,
+        )
+        return answer.next_attempt_at is not None
+
+    def goodbye(self) -> int:
+        """End that worker; how many chunks it gave back."""
+        return queue.close_worker(self._database, self._by_hand)
+
     def recover(self, *run_ids: str) -> list[int]:
         """Give back what runs hold that are dead; the chunks' indexes."""
         return [chunk.chunk_index for chunk in queue.recover(self._database, list(run_ids))]
@@ -109,7 +138,8 @@ class HeldRun:
 
     def __init__(self, parts: Parts, job_id: int) -> None:
         settings = dataclasses.replace(parts.settings, patience_seconds=0.0)
-        self._parts = Parts(parts.database, settings, lambda box: _FatedSource(parts.open_mailbox(box), self))
+        self._open = parts.open_mailbox
+        self._parts = Parts(parts.database, settings, self._open_fated)
         self._job_id = job_id
         self._outcomes: list[ChunkOutcome] = []
         self._answered = threading.Semaphore(0)
@@ -153,6 +183,9 @@ class HeldRun:
         elif fate == "Retry":
             message = "connection reset"
             raise ProviderError(message, ErrorCategory.NETWORK)
+
+    def _open_fated(self, mailbox: Mailbox) -> Source:
+        return cast("Source", _FatedSource(self._open(mailbox), self))
 
     def _lose(self, index: int) -> None:
         database = self._parts.database
@@ -199,7 +232,7 @@ def main(dsn: str) -> None:
         name, *arguments = json.loads(line)
         try:
             answer = {"answer": getattr(driver, name)(*arguments)}
-        except (ChunkSyncError, AssertionError) as error:
+        except Exception as error:  # noqa: BLE001 - the answer to whoever asked
             answer = {"error": f"{type(error).__name__}: {error}"}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

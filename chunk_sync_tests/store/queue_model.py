@@ -33,7 +33,7 @@ FAULTS = """
         GROUP BY l.mailbox_id, l.tenant_id, l.provider, l.connection_limit
     ), waiting AS MATERIALIZED (
         SELECT q.*, l.head_class, l.wake_at, l.paused OR j.paused_at IS NOT NULL AS paused, l.not_before,
-            min(q.turn_at) OVER (PARTITION BY q.mailbox_id) AS first_turn_at
+            min(nullif(q.turn_at, 'infinity')) OVER (PARTITION BY q.mailbox_id) AS first_turn_at
         FROM chunk_processing_queue AS q
         INNER JOIN mailbox_lanes AS l ON l.mailbox_id = q.mailbox_id
         INNER JOIN sync_jobs AS j ON j.id = q.sync_job_id
@@ -69,12 +69,12 @@ FAULTS = """
     LEFT JOIN chunk_processing_queue AS q ON q.chunk_id = h.id AND q.status = 'processing' AND q.worker_id = w.id
     WHERE q.chunk_id IS NULL OR w.ended_at IS NOT NULL
     UNION ALL SELECT 'a ready chunk that no claim and no wake-up finds', chunk_id FROM waiting
-    WHERE turn_at IS NOT NULL AND head_class IS NULL AND NOT paused AND not_before <= clock()
+    WHERE turn_at < 'infinity' AND head_class IS NULL AND NOT paused AND not_before <= clock()
         AND (wake_at IS NULL OR wake_at > clock())
     UNION ALL SELECT 'a chunk that is due later and is not woken then', chunk_id FROM waiting
     WHERE turn_at IS NULL AND NOT paused AND (wake_at IS NULL OR wake_at > greatest(available_at, not_before))
     UNION ALL SELECT 'a lane that is not as urgent as its first chunk', mailbox_id FROM waiting
-    WHERE turn_at = first_turn_at AND head_class > class_of(turn_at, clock()) AND (wake_at IS NULL OR wake_at > clock())
+    WHERE turn_at = first_turn_at AND head_class > class_of(first_turn_at, clock()) AND (wake_at IS NULL OR wake_at > clock())
     UNION ALL SELECT 'a chunk of a paused job has a turn', q.chunk_id FROM chunk_processing_queue AS q
     INNER JOIN sync_jobs AS j ON j.id = q.sync_job_id
     WHERE q.status = 'pending' AND (j.paused_at IS NOT NULL) <> (q.turn_at IS NOT DISTINCT FROM 'infinity')

@@ -174,6 +174,21 @@ def test_overall_health_by_the_exact_rule(database: Database, successes: int, er
     assert expected == metrics(database)["overall_health"]
 
 
+def test_the_windows_end_where_they_say(database: Database) -> None:
+    """An attempt counts for less than an hour, a day, and two days; to the minute."""
+    job = make_job(database, make_mailbox(database), chunks=1)
+    set_clock(database, NOON.isoformat())
+    ages = [edge * 60 + minute for edge in (1, 24, 48) for minute in (-1, 0)]
+    log(database, public_ids(database, job)[0], [Attempt(age, "success") for age in ages])
+    told = metrics(database)
+    shown = sum(row["chunk_count"] for row in database.execute("SELECT * FROM chunked_sync_health_summary"))
+    assert (1, 3, 5) == (
+        told["last_hour_stats"]["total_chunks"],
+        told["performance_metrics"]["total_chunks_processed"],
+        shown,
+    )
+
+
 attempts = st.one_of(
     st.builds(Attempt, st.integers(0, 3000), st.just("success"), st.none(), st.integers(0, 10**6), st.integers(0, 500)),
     st.builds(
@@ -539,6 +554,10 @@ def test_no_worker_while_work_is_due(database: Database) -> None:
     assert {"no_worker_seconds": ("critical", 301)} == alerts(database)
     open_worker(database)
     assert {} == alerts(database)
+    move_clock(database, "60 s")
+    assert {} == alerts(database)
+    move_clock(database, "1 s")  # its lease has run out
+    assert {"no_worker_seconds": ("critical", 362)} == alerts(database)
 
 
 def test_a_plan_that_nobody_makes_is_work_too(database: Database) -> None:
@@ -547,8 +566,8 @@ def test_a_plan_that_nobody_makes_is_work_too(database: Database) -> None:
     job = make_job(database, make_mailbox(database), chunks=0)
     for _ in range(2):
         database.execute("INSERT INTO sync_jobs (mailbox_id, sync_type) VALUES (%s, 'incremental')", (job.mailbox.id,))
-        move_clock(database, "4 min")
-    assert {"no_worker_seconds": ("critical", 480)} == alerts(database)
+        move_clock(database, "6 min")
+    assert {"no_worker_seconds": ("critical", 720)} == alerts(database)
     database.execute(
         "UPDATE sync_jobs SET plan_available_at = clock() WHERE id = (SELECT min(id) FROM sync_jobs"
         " WHERE status = 'requested')"
@@ -584,6 +603,20 @@ def test_dead_letters(database: Database) -> None:
     assert {"dead_letters": ("warn", 2)} == alerts(database)
     move_clock(database, "1 min")
     assert {} == alerts(database)
+
+
+def test_a_dead_letter_of_a_job_that_goes_on(database: Database, due_job: PlannedJob) -> None:
+    """It is told for a day too, beside what else is wrong; the worst level is the system's."""
+    worker = database.execute("SELECT open_worker('w', '3 days') AS id")[0]["id"]
+    chunk = claim(database, due_job, worker)[0]
+    database.execute("SELECT fail_chunk(%s, %s, 'permission', 'no')", (chunk.chunk_id, chunk.lease_token))
+    move_clock(database, "23 hours 59 min")
+    assert {"dead_letters": "warn", "oldest_due_seconds": "critical"} == {
+        signal: level for signal, (level, _) in alerts(database).items()
+    }
+    assert ["oldest_due_seconds", "dead_letters"] == [alert["signal"] for alert in metrics(database)["alerts"]]
+    move_clock(database, "1 min")
+    assert ["oldest_due_seconds"] == list(alerts(database))
 
 
 def test_thresholds_are_rows(database: Database, due_job: PlannedJob) -> None:

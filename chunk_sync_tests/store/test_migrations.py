@@ -95,9 +95,9 @@ def test_every_query_can_be_prepared(database: Database, name: str) -> None:
         conn.execute("DEALLOCATE q")
 
 
-def test_every_function_body_is_sound(database: Database) -> None:
+def test_every_function_body_is_sound(owner: Database) -> None:
     """Bodies are not checked when they are put in: each SQL function is, here, by being created again."""
-    with database.transaction() as conn:
+    with owner.transaction() as conn:
         conn.execute("SET LOCAL check_function_bodies = on")
         for path in sorted((sql_folder() / "functions").glob("*.sql")):
             conn.execute(path.read_bytes(), prepare=False)

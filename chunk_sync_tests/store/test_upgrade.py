@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import LiteralString, Self
 
 import pytest
+from psycopg import sql
 
 from chunk_sync.demo.mailbox import iter_messages
 from chunk_sync.demo.maildir import deliver
@@ -24,7 +25,7 @@ from chunk_sync.domain.chunks import ChunkState
 from chunk_sync.domain.partitions import job_keys
 from chunk_sync.errors import SchemaError
 from chunk_sync.store import migrations
-from chunk_sync.store.database import Database, sql_folder
+from chunk_sync.store.database import Connection, Database, sql_folder
 from chunk_sync_tests.catalog import Tables, catalog, in_order, rows
 from chunk_sync_tests.new_code import NewCode
 from chunk_sync_tests.postgres_plugin import PgServer
@@ -37,8 +38,11 @@ from chunk_sync_tests.releases import (
     unpacked,
 )
 
-OTHER_VALUES: frozenset[tuple[str, str]] = frozenset()
-"""(table, column) of a release that a migration may fill anew, each with its reason. None so far."""
+OTHER_VALUES = {
+    ("retry_policies", "delays_ms"),  # 0003 says the same rules as a kind of backoff with its numbers
+    ("retry_policies", "attempts_limit"),
+}
+"""(table, column) of a release that a migration fills anew, each with its reason."""
 OTHER_ORDER: frozenset[str] = frozenset()
 """Tables whose columns may stand in another order after an upgrade. None so far."""
 BOOKS = {"schema_migrations", "schema_objects"}
@@ -47,7 +51,7 @@ MADE_ANEW = {"public_id", "created_at", "applied_at"}
 """Columns of rows that migrations put in, with an id or a moment of their own in each database."""
 PATIENCE_SECONDS = 5.0
 """The longest wait for a lock that a worker may see: it gives its lease up after 48 s without a heartbeat."""
-BUSY_CHUNKS = 32
+BUSY_CHUNKS = 24
 LOCK_ORDERS = {
     "claim": ("workers", "mailbox_lanes", "chunk_processing_queue"),
     "complete": (
@@ -263,17 +267,24 @@ def test_old_and_new_code_share_a_job(old_schema: Database, release: Release, ma
 
 def test_an_upgrade_disturbs_no_old_worker(old_schema: Database, release: Release, mail: Mail, home: Path) -> None:
     """Old code syncs while the schema is changed under it: no attempt fails, nobody waits long for a lock."""
-    with release.running(old_schema.dsn, home) as old, _LockWatch(old_schema.dsn) as watch:
-        job = _planned(old, "busy", mail.busy)
+    with (
+        release.running(old_schema.dsn, home) as old,
+        _LockWatch(old_schema.dsn) as watch,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        jobs = [_planned(old, "busy", mail.busy)]
         old.send("run", "old")
-        while not _completed(old_schema, job):
+        while not _completed(old_schema, jobs[0]):
             time.sleep(0.005)
-        migrations.migrate(old_schema)
-        at_the_end = _completed(old_schema, job)
+        migrator = pool.submit(migrations.migrate, old_schema)
         outcomes = old.answer()
-    assert at_the_end < BUSY_CHUNKS
-    assert dict.fromkeys(job_keys(job, range(BUSY_CHUNKS)), "completed") == outcomes
-    assert [{"status": "success", "n": BUSY_CHUNKS}] == _attempts(old_schema)
+        while not migrator.done():
+            jobs.append(old("request", "busy", "initial"))
+            old("plan", jobs[-1])
+            outcomes |= old("run", "old")
+        migrator.result()
+    assert dict.fromkeys((key for job in jobs for key in job_keys(job, range(BUSY_CHUNKS))), "completed") == outcomes
+    assert [{"status": "success", "n": BUSY_CHUNKS * len(jobs)}] == _attempts(old_schema)
     assert watch.longest < PATIENCE_SECONDS
     assert [] == NewCode(old_schema, home).wrong("busy")
 
@@ -283,14 +294,45 @@ def test_an_upgrade_kills_no_transaction(old_schema: Database, order: tuple[str,
     """A worker in the middle of a transaction gets the tables that it still needs: no deadlock with the migrator."""
     with ThreadPoolExecutor(1) as pool:
         with old_schema.transaction() as worker:
-            worker.execute(f"LOCK TABLE {order[0]} IN ROW EXCLUSIVE MODE")
+            _touch(worker, order[0])
             migrator = pool.submit(migrations.migrate, old_schema)
-            while not migrator.done() and not _somebody_waits(old_schema):
+            while not migrator.done() and not _somebody(old_schema, "wait_event_type = 'Lock'"):
                 time.sleep(0.005)
             for table in order[1:]:
-                worker.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+                _touch(worker, table)
         migrator.result()
     migrations.check_schema(old_schema)
+
+
+@pytest.mark.parametrize("late", ["claim", "fail", "goodbye", "heartbeat", "land", "recover"])
+def test_a_call_that_waits_for_the_upgrade(
+    old_schema: Database, release: Release, mail: Mail, home: Path, own_sql: Path, late: str
+) -> None:
+    """A function that was called before the upgrade and goes on after it has its old text: the queue stays right."""
+    (own_sql / "migrations" / "9999_slow.sql").write_text("SELECT pg_sleep(0.7);", encoding="utf-8")
+    with release.running(old_schema.dsn, home) as old, ThreadPoolExecutor(1) as pool:
+        old("mailbox", "half", f"maildir:{mail.half}")
+        job = old("request", "half")
+        old("plan", job)
+        old("hold", job)
+        old("stand_by", job, 5)
+        if late in {"fail", "goodbye"}:
+            old("claim")
+        migrator = pool.submit(migrations.migrate, old_schema)
+        while not migrator.done() and not _somebody(old_schema, "wait_event = 'PgSleep'"):
+            time.sleep(0.005)
+        old.send(late, *(["lost-run"] if late == "recover" else []))
+        while not migrator.done() and not _somebody(old_schema, "wait_event_type = 'Lock'"):
+            time.sleep(0.005)
+        migrator.result()
+        assert old.answer()
+        if late == "claim":
+            assert old("fail")
+        if late != "land":
+            assert old("land")
+    new = NewCode(old_schema, home)
+    new.finish("lost-run", "by-hand")
+    assert [] == new.wrong("half")
 
 
 def test_old_code_that_starts_on_a_newer_schema_is_told(
@@ -335,9 +377,13 @@ class _LockWatch:
         self._database.close()
 
 
-def _somebody_waits(database: Database) -> bool:
-    here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-    return bool(database.execute(f"SELECT pid FROM pg_locks WHERE NOT granted AND database = {here}"))
+def _touch(conn: Connection, table: str) -> None:
+    conn.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(sql.Identifier(table)))
+
+
+def _somebody(database: Database, does: LiteralString) -> bool:
+    """Tell whether a session of this database does something, as pg_stat_activity says it."""
+    return bool(database.execute(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {does}"))
 
 
 def _planned(old: RunningRelease, mailbox: str, maildir: Path) -> int:

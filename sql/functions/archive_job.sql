@@ -17,7 +17,8 @@ BEGIN
     INSERT INTO archived_sync_jobs AS a (
         sync_job_id, public_id, tenant_id, mailbox_id, status, dead_letters, archived_by, reason
     )
-    SELECT p_sync_job_id, s.parent_sync_job_id, s.tenant_id, s.mailbox_id, to_jsonb(s), v_dead_letters, p_actor, p_reason
+    SELECT p_sync_job_id, s.parent_sync_job_id, s.tenant_id, s.mailbox_id, to_jsonb(s), v_dead_letters, p_actor,
+        p_reason
     FROM chunk_processing_status s WHERE s.sync_job_id = p_sync_job_id
     ON CONFLICT (sync_job_id) DO UPDATE
     SET status = EXCLUDED.status, dead_letters = EXCLUDED.dead_letters, archived_at = clock(),

@@ -1,12 +1,12 @@
--- Claim up to p_limit due chunks for a worker: of the given ones, or of anything that is due. Raises CS002 when the worker
--- has no lease.
--- Of anything: the most urgent lanes first (priority, grown by age), among these the one that was served least, in each
--- lane by turn; never more than a mailbox, a tenant or a provider may have running. Lanes that are locked elsewhere are
--- skipped, so that a claim never waits, except for the lanes of chunks that the caller names.
+-- Claim up to p_limit due chunks for a worker: of the given ones, or of anything that is due. Raises CS002 when the
+-- worker has no lease. Of anything: the most urgent lanes first (priority, grown by age), among these the one that
+-- was served least, in each lane by turn; never more than a mailbox, a tenant or a provider may have running. Lanes
+-- that are locked elsewhere are skipped, so that a claim never waits, except for the lanes of chunks that the caller
+-- names.
 --
--- The session keeps a mark from claim to claim: the first open lane that was live a moment ago. Old versions of lanes,
--- which a snapshot held open elsewhere may keep by the thousand, are walked once and not by every claim. The mark moves
--- after 20 ms, and is void after a second and when a lane has opened since (a sequence tells so at once).
+-- The session keeps a mark from claim to claim: the first open lane that was live a moment ago. Old versions of
+-- lanes, which a snapshot held open elsewhere may keep by the thousand, are walked once and not by every claim. The
+-- mark moves after 20 ms, and is void after a second and when a lane has opened since (a sequence tells so at once).
 CREATE OR REPLACE FUNCTION claim_chunks(p_worker_id bigint, p_limit integer, p_chunk_ids bigint[] DEFAULT NULL)
 RETURNS TABLE (chunk_id bigint, lease_token bigint, attempts smallint, max_attempts smallint)
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$
@@ -41,7 +41,8 @@ BEGIN
     SELECT s.last_value, c.last_value, EXISTS (SELECT FROM tenant_lanes AS t WHERE t.chunk_limit IS NOT NULL)
         OR EXISTS (SELECT FROM provider_lanes AS p WHERE p.chunk_limit IS NOT NULL OR p.breaker <> 'closed')
     INTO v_openings, v_clock, v_limited FROM lane_openings AS s CROSS JOIN lane_clock AS c;
-    v_afresh := v_mark IS NULL OR v_mark[3]::bigint <> v_openings OR v_seconds - v_mark[4]::double precision NOT BETWEEN 0 AND 1;
+    v_afresh := v_mark IS NULL OR v_mark[3]::bigint <> v_openings
+        OR v_seconds - v_mark[4]::double precision NOT BETWEEN 0 AND 1;
     IF v_afresh THEN
         PERFORM wake_lanes();
         v_mark := ARRAY[0, 0, v_openings, v_seconds, 0]::text[];
@@ -51,11 +52,13 @@ BEGIN
     WHILE v_left > 0 LOOP
         IF v_seconds - v_mark[5]::double precision NOT BETWEEN 0 AND 0.02 THEN
             SELECT l.head_class, l.vtime INTO v_class, v_vtime FROM mailbox_lanes AS l
-            WHERE l.head_class IS NOT NULL AND (l.head_class, l.vtime) >= (v_class, v_vtime) ORDER BY l.head_class, l.vtime LIMIT 1;
+            WHERE l.head_class IS NOT NULL AND (l.head_class, l.vtime) >= (v_class, v_vtime) ORDER BY l.head_class,
+                l.vtime LIMIT 1;
             v_mark := ARRAY[coalesce(v_class, 0), coalesce(v_vtime, 0), v_openings, v_mark[4], v_seconds]::text[];
             PERFORM set_config('chunk_sync.claim_mark', array_to_string(v_mark, ' '), false);
         END IF;
-        SELECT array_agg(x.tid), min(x.vtime), min(x.tenant_id), min(x.provider) INTO v_tids, v_first, v_tenant_id, v_provider
+        SELECT array_agg(x.tid), min(x.vtime), min(x.tenant_id), min(x.provider) INTO v_tids, v_first, v_tenant_id,
+            v_provider
         FROM (
             SELECT l.ctid AS tid, l.vtime, l.tenant_id, l.provider FROM mailbox_lanes AS l
             WHERE l.head_class IS NOT NULL AND (l.head_class, l.vtime) >= (v_class, v_vtime)
@@ -76,7 +79,8 @@ BEGIN
             CONTINUE;
         END IF;
         IF v_limited THEN
-            SELECT r.tenant_room, r.provider_room INTO v_tenant_room, v_provider_room FROM room_of(v_tenant_id, v_provider, v_now) AS r;
+            SELECT r.tenant_room, r.provider_room INTO v_tenant_room, v_provider_room FROM room_of(v_tenant_id,
+                v_provider, v_now) AS r;
             v_full_tenants := v_full_tenants || ARRAY(SELECT v_tenant_id WHERE v_tenant_room <= 0);
             v_full_providers := v_full_providers || ARRAY(SELECT v_provider WHERE v_provider_room <= 0);
             CONTINUE WHEN v_tenant_room <= 0 OR v_provider_room <= 0;
@@ -88,7 +92,8 @@ BEGIN
             v_clock := setval('lane_clock', v_first);
         END IF;
     END LOOP;
-    IF v_taken = '{}' AND NOT EXISTS (SELECT FROM workers AS w WHERE w.id = p_worker_id AND w.ended_at IS NULL AND w.lease_until >= v_now) THEN
+    IF v_taken = '{}' AND NOT EXISTS (SELECT FROM workers AS w WHERE w.id = p_worker_id AND w.ended_at IS NULL
+        AND w.lease_until >= v_now) THEN
         RAISE EXCEPTION 'worker % has no lease', p_worker_id USING ERRCODE = 'CS002';
     END IF;
     RETURN QUERY SELECT t.chunk_id, t.lease_token, t.attempts, t.max_attempts FROM unnest(v_taken) AS t;

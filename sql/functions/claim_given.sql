@@ -1,18 +1,21 @@
 -- Take those of the given chunks that are ready, as far as their lanes, tenants and providers have room. Raises CS002
 -- when the worker has no lease.
-CREATE OR REPLACE FUNCTION claim_given(p_worker_id bigint, p_limit integer, p_chunk_ids bigint[]) RETURNS SETOF taken_chunk
+CREATE OR REPLACE FUNCTION claim_given(p_worker_id bigint, p_limit integer,
+    p_chunk_ids bigint[]) RETURNS SETOF taken_chunk
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_now timestamptz := clock();
     v_left integer := p_limit;
     v_taken taken_chunk[] := '{}';
     v_round taken_chunk[];
-    v_tids tid[] := lock_lanes(ARRAY(SELECT q.mailbox_id FROM chunk_processing_queue AS q WHERE q.chunk_id = ANY (p_chunk_ids)));
+    v_tids tid[] := lock_lanes(ARRAY(SELECT q.mailbox_id FROM chunk_processing_queue AS q
+        WHERE q.chunk_id = ANY (p_chunk_ids)));
     v_lane mailbox_lanes;
     v_tenant_room integer;
     v_provider_room integer;
 BEGIN
-    FOR v_lane IN SELECT l.* FROM mailbox_lanes AS l WHERE l.ctid = ANY (v_tids) ORDER BY l.head_class, l.vtime, l.mailbox_id LOOP
+    FOR v_lane IN SELECT l.* FROM mailbox_lanes AS l WHERE l.ctid = ANY (v_tids) ORDER BY l.head_class, l.vtime,
+        l.mailbox_id LOOP
         EXIT WHEN v_left <= 0;
         IF v_lane.wake_at <= v_now THEN
             PERFORM refresh_lane(v_lane.mailbox_id);
@@ -23,18 +26,21 @@ BEGIN
         FROM room_of(v_lane.tenant_id, v_lane.provider, v_now) AS r;
         WITH ready AS (
             SELECT q.chunk_id FROM chunk_processing_queue AS q
-            WHERE q.chunk_id = ANY (p_chunk_ids) AND q.mailbox_id = v_lane.mailbox_id AND q.status = 'pending' AND q.turn_at < 'infinity'
+            WHERE q.chunk_id = ANY (p_chunk_ids) AND q.mailbox_id = v_lane.mailbox_id AND q.status = 'pending'
+                AND q.turn_at < 'infinity'
             ORDER BY q.turn_at, q.chunk_id
             LIMIT greatest(least(
                 CASE v_lane.breaker WHEN 'half_open' THEN 1 ELSE v_lane.connection_limit END - v_lane.running,
                 v_left, v_tenant_room, v_provider_room), 0)
         ), taken AS (
             UPDATE chunk_processing_queue AS q
-            SET status = 'processing', lease_token = q.lease_token + 1, attempts = q.attempts + 1, worker_id = p_worker_id, started_at = v_now
+            SET status = 'processing', lease_token = q.lease_token + 1, attempts = q.attempts + 1,
+                worker_id = p_worker_id, started_at = v_now
             WHERE q.chunk_id = ANY (ARRAY(SELECT r.chunk_id FROM ready AS r))
             RETURNING q.chunk_id, q.lease_token, q.attempts, q.max_attempts, q.turn_at
         )
-        SELECT coalesce(array_agg((t.chunk_id, t.lease_token, t.attempts, t.max_attempts)::taken_chunk ORDER BY t.turn_at, t.chunk_id), '{}')
+        SELECT coalesce(array_agg((t.chunk_id, t.lease_token, t.attempts, t.max_attempts)::taken_chunk
+            ORDER BY t.turn_at, t.chunk_id), '{}')
         INTO v_round FROM taken AS t;
         CONTINUE WHEN v_round = '{}';
         UPDATE mailbox_lanes AS l

@@ -15,9 +15,11 @@ BEGIN
         'queue_id', q.queue_id, 'chunk_id', q.chunk_id, 'lease_token', k.lease_token, 'mailbox_id', q.mailbox_id,
         'tenant_id', q.tenant_id, 'parent_sync_job_id', j.public_id, 'chunk_index', q.chunk_index,
         'total_chunks', j.total_chunks, 'start_offset', c.start_offset, 'end_offset', c.end_offset,
-        'estimated_emails', c.estimated_emails, 'sync_type', j.sync_type, 'sync_from', j.sync_from, 'sync_to', j.sync_to,
+        'estimated_emails', c.estimated_emails, 'sync_type', j.sync_type, 'sync_from', j.sync_from, 'sync_to',
+            j.sync_to,
         'attempts', k.attempts, 'max_attempts', k.max_attempts,
-        'span', jsonb_build_object('folder', f.key, 'uidvalidity', c.uidvalidity, 'uids', c.uids, 'provider_ids', c.provider_ids)
+        'span', jsonb_build_object('folder', f.key, 'uidvalidity', c.uidvalidity, 'uids', c.uids, 'provider_ids',
+            c.provider_ids)
     ) INTO v_chunk_job
     FROM claim_chunks(v_worker_id, 1) AS k
     INNER JOIN chunk_processing_queue AS q ON q.chunk_id = k.chunk_id

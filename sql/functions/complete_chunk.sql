@@ -13,5 +13,6 @@ BEGIN
     ) AS c) THEN
         RAISE EXCEPTION 'lease % on chunk % is not held any more', p_lease_token, p_chunk_id USING ERRCODE = 'CS001';
     END IF;
-    RETURN (SELECT j.status FROM sync_jobs AS j INNER JOIN sync_chunks AS c ON c.sync_job_id = j.id WHERE c.id = p_chunk_id);
+    RETURN (SELECT j.status FROM sync_jobs AS j INNER JOIN sync_chunks AS c ON c.sync_job_id = j.id
+        WHERE c.id = p_chunk_id);
 END $$;

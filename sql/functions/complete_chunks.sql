@@ -1,6 +1,6 @@
--- Complete leased chunks, each with its counts: queue rows, lanes, attempts, jobs, all or nothing of each chunk. Answers
--- for each chunk: done; already (the same completion again, after a lost answer: nothing changes); or stale (the lease
--- is not held any more: nothing of it was taken).
+-- Complete leased chunks, each with its counts: queue rows, lanes, attempts, jobs, all or nothing of each chunk.
+-- Answers for each chunk: done; already (the same completion again, after a lost answer: nothing changes); or stale
+-- (the lease is not held any more: nothing of it was taken).
 CREATE OR REPLACE FUNCTION complete_chunks(
     p_chunk_ids bigint[], p_lease_tokens bigint[], p_inserted integer[], p_unchanged integer[] DEFAULT NULL,
     p_absent integer[] DEFAULT NULL, p_quarantined integer[] DEFAULT NULL, p_bytes bigint[] DEFAULT NULL,
@@ -19,35 +19,46 @@ DECLARE
     v_job_id bigint;
 BEGIN
     SELECT array_agg(x.tid) INTO v_lanes        -- as lock_lanes does
-    FROM (SELECT DISTINCT q.mailbox_id FROM chunk_processing_queue AS q WHERE q.chunk_id = ANY (p_chunk_ids) ORDER BY q.mailbox_id) AS u
+    FROM (SELECT DISTINCT q.mailbox_id FROM chunk_processing_queue AS q WHERE q.chunk_id = ANY (p_chunk_ids)
+        ORDER BY q.mailbox_id) AS u
     CROSS JOIN LATERAL (
-        SELECT l.ctid AS tid FROM mailbox_lanes AS l WHERE l.mailbox_id = u.mailbox_id ORDER BY l.version DESC LIMIT 1 FOR NO KEY UPDATE
+        SELECT l.ctid AS tid FROM mailbox_lanes AS l WHERE l.mailbox_id = u.mailbox_id
+            ORDER BY l.version DESC LIMIT 1 FOR NO KEY UPDATE
     ) AS x;
     WITH done AS (
         UPDATE chunk_processing_queue AS q
-        SET status = 'completed', completed_at = v_now, error_category = NULL, emails_inserted = coalesce(g.inserted, 0),
+        SET status = 'completed', completed_at = v_now, error_category = NULL, emails_inserted = coalesce(g.inserted,
+            0),
             emails_unchanged = coalesce(g.unchanged, 0), emails_absent = coalesce(g.absent, 0),
             emails_quarantined = coalesce(g.quarantined, 0), bytes_processed = coalesce(g.bytes, 0)
         FROM unnest(
-            p_chunk_ids, p_lease_tokens, p_inserted, p_unchanged, p_absent, p_quarantined, p_bytes, p_processing_time_ms,
+            p_chunk_ids, p_lease_tokens, p_inserted, p_unchanged, p_absent, p_quarantined, p_bytes,
+                p_processing_time_ms,
             p_memory_usage, p_metadata
         ) AS g (chunk_id, lease_token, inserted, unchanged, absent, quarantined, bytes, ms, memory_usage, metadata)
         WHERE q.chunk_id = g.chunk_id AND q.lease_token = g.lease_token AND q.status = 'processing'
-        RETURNING q.chunk_id, q.queue_id, q.tenant_id, q.mailbox_id, q.sync_job_id, q.lease_token, q.worker_id, q.attempts,
-            q.estimated_emails, q.bytes_processed, coalesce(g.ms, 0) AS ms, g.memory_usage, coalesce(g.metadata, '{}') AS metadata,
+        RETURNING q.chunk_id, q.queue_id, q.tenant_id, q.mailbox_id, q.sync_job_id, q.lease_token, q.worker_id,
+            q.attempts,
+            q.estimated_emails, q.bytes_processed, coalesce(g.ms, 0) AS ms, g.memory_usage, coalesce(g.metadata,
+                '{}') AS metadata,
             q.emails_inserted + q.emails_unchanged + q.emails_absent + q.emails_quarantined AS emails
     ), lane AS (
-        UPDATE mailbox_lanes AS l SET running = l.running - d.count, breaker = 'closed', breaker_failures = 0, breaker_trips = 0
+        UPDATE mailbox_lanes AS l SET running = l.running - d.count, breaker = 'closed', breaker_failures = 0,
+            breaker_trips = 0
         FROM (SELECT done.mailbox_id, count(*)::integer AS count FROM done GROUP BY done.mailbox_id) AS d
         WHERE l.ctid = ANY (v_lanes) AND d.mailbox_id = l.mailbox_id
         RETURNING l.mailbox_id, l.provider
     ), attempt AS (
         INSERT INTO chunked_sync_health_monitoring (
-            chunk_job_id, queue_id, tenant_id, mailbox_id, sync_job_id, chunk_id, lease_token, worker_id, attempt_number, status,
-            processing_time_ms, chunk_size, emails_processed, efficiency_ratio, memory_usage, metadata, provider, created_at
+            chunk_job_id, queue_id, tenant_id, mailbox_id, sync_job_id, chunk_id, lease_token, worker_id,
+                attempt_number, status,
+            processing_time_ms, chunk_size, emails_processed, efficiency_ratio, memory_usage, metadata, provider,
+                created_at
         )
-        SELECT d.queue_id, d.queue_id, d.tenant_id, d.mailbox_id, d.sync_job_id, d.chunk_id, d.lease_token, w.name, d.attempts,
-            'success', d.ms, d.estimated_emails, d.emails, CASE WHEN d.ms > 0 THEN least(round(d.emails * 1000.0 / d.ms, 2), 9999999999) END,
+        SELECT d.queue_id, d.queue_id, d.tenant_id, d.mailbox_id, d.sync_job_id, d.chunk_id, d.lease_token, w.name,
+            d.attempts,
+            'success', d.ms, d.estimated_emails, d.emails, CASE WHEN d.ms > 0
+                THEN least(round(d.emails * 1000.0 / d.ms, 2), 9999999999) END,
             d.memory_usage, d.metadata, l.provider, v_now
         FROM done AS d
         INNER JOIN lane AS l ON l.mailbox_id = d.mailbox_id
@@ -66,8 +77,10 @@ BEGIN
         SET held = ARRAY(SELECT h.id FROM unnest(w.held) AS h (id) EXCEPT SELECT d.chunk_id FROM done AS d)
         WHERE w.id = ANY (ARRAY(SELECT d.worker_id FROM done AS d ORDER BY d.worker_id))
     )
-    SELECT coalesce(array_agg(d.chunk_id), '{}'), array_agg(d.lease_token), (SELECT array_agg(DISTINCT l.provider) FROM lane AS l),
-        ARRAY(SELECT j.id FROM job AS j WHERE j.ended), EXISTS (SELECT FROM provider_lanes AS p WHERE p.breaker <> 'closed')
+    SELECT coalesce(array_agg(d.chunk_id), '{}'), array_agg(d.lease_token), (SELECT array_agg(DISTINCT l.provider)
+        FROM lane AS l),
+        ARRAY(SELECT j.id FROM job AS j WHERE j.ended), EXISTS (SELECT FROM provider_lanes AS p
+            WHERE p.breaker <> 'closed')
     INTO v_done, v_tokens, v_providers, v_ended, v_ill FROM done AS d;
     FOREACH v_job_id IN ARRAY v_ended LOOP
         PERFORM settle_sync_job(v_job_id, 0, 0, 0, 0, 0);  -- closes it

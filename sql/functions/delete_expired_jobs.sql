@@ -14,7 +14,8 @@ BEGIN
     jobs := 0;
     FOR v_job IN
         SELECT j.id, j.status, k.kept,
-            EXISTS (SELECT FROM archived_sync_jobs a WHERE a.sync_job_id = j.id AND a.archived_at >= j.completed_at) AS archived
+            EXISTS (SELECT FROM archived_sync_jobs a WHERE a.sync_job_id = j.id
+                AND a.archived_at >= j.completed_at) AS archived
         FROM sync_jobs j CROSS JOIN LATERAL (SELECT is_first_sync(j.id) AS kept) k
         WHERE j.completed_at < greatest(v_done, v_failed) AND (
                 j.status IN ('completed', 'cancelled') AND j.completed_at < v_done
@@ -24,7 +25,8 @@ BEGIN
                 )
             )
             -- In this form one probe of the index, whatever the planner believes of how many there are.
-            AND (NOT k.kept OR (SELECT true FROM sync_chunks c WHERE c.sync_job_id = j.id ORDER BY c.chunk_index LIMIT 1))
+            AND (NOT k.kept OR (SELECT true FROM sync_chunks c WHERE c.sync_job_id = j.id
+                ORDER BY c.chunk_index LIMIT 1))
         ORDER BY j.completed_at LIMIT p_limit FOR UPDATE OF j SKIP LOCKED
     LOOP
         IF NOT v_job.archived THEN

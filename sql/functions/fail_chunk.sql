@@ -1,7 +1,8 @@
 -- One failed attempt, see fail_chunks.
 CREATE OR REPLACE FUNCTION fail_chunk(
     p_chunk_id bigint, p_lease_token bigint, p_category error_category, p_message text, p_code text DEFAULT NULL,
-    p_retry_after_ms integer DEFAULT NULL, p_account_scope boolean DEFAULT false, p_processing_time_ms integer DEFAULT 0,
+    p_retry_after_ms integer DEFAULT NULL, p_account_scope boolean DEFAULT false,
+        p_processing_time_ms integer DEFAULT 0,
     p_metadata jsonb DEFAULT '{}'
 ) RETURNS TABLE (accepted boolean, chunk_status chunk_status, next_attempt_at timestamptz)
 LANGUAGE sql VOLATILE SET search_path = chunk_sync, pg_temp AS $$

@@ -15,12 +15,14 @@ DECLARE
     v_ended chunk_processing_queue[] := '{}';
     v_next timestamptz;
 BEGIN
-    PERFORM lock_lanes(ARRAY(SELECT q.mailbox_id FROM chunk_processing_queue AS q WHERE q.chunk_id = ANY (p_chunk_ids)));
+    PERFORM lock_lanes(ARRAY(SELECT q.mailbox_id FROM chunk_processing_queue AS q
+        WHERE q.chunk_id = ANY (p_chunk_ids)));
     FOR v_given IN
         SELECT * FROM unnest(
             p_chunk_ids, p_lease_tokens, p_categories, p_messages, p_codes, p_retry_after_ms, p_account_scope,
             p_processing_time_ms, p_metadata
-        ) AS g (chunk_id, lease_token, category, message, code, retry_after_ms, account_scope, ms, metadata) ORDER BY g.chunk_id
+        ) AS g (chunk_id, lease_token, category, message, code, retry_after_ms, account_scope, ms, metadata)
+            ORDER BY g.chunk_id
     LOOP
         SELECT * INTO v_queue FROM chunk_processing_queue AS q
         WHERE q.chunk_id = v_given.chunk_id AND q.lease_token = v_given.lease_token AND q.status = 'processing';
@@ -29,15 +31,19 @@ BEGIN
             CONTINUE;
         END IF;
         v_next := end_attempt(
-            v_queue, CASE WHEN v_given.category = 'timeout' THEN 'timeout' ELSE 'error' END::attempt_status, v_given.category,
-            v_given.message, v_given.code, v_given.retry_after_ms, coalesce(v_given.ms, 0), coalesce(v_given.metadata, '{}')
+            v_queue, CASE WHEN v_given.category = 'timeout' THEN 'timeout' ELSE 'error' END::attempt_status,
+                v_given.category,
+            v_given.message, v_given.code, v_given.retry_after_ms, coalesce(v_given.ms, 0), coalesce(v_given.metadata,
+                '{}')
         );
         PERFORM fail_lane(v_queue.mailbox_id, v_given.category, CASE WHEN v_given.account_scope THEN v_next END);
         v_ended := v_ended || v_queue;
         IF v_given.account_scope AND v_next IS NULL THEN
-            PERFORM settle_sync_job(v_queue.sync_job_id, 0, fail_pending_chunks(v_queue.sync_job_id, v_given.category), 0, 0, 0);
+            PERFORM settle_sync_job(v_queue.sync_job_id, 0, fail_pending_chunks(v_queue.sync_job_id,
+                v_given.category), 0, 0, 0);
         END IF;
-        RETURN QUERY SELECT v_given.chunk_id, true, CASE WHEN v_next IS NULL THEN 'failed' ELSE 'pending' END::chunk_status, v_next;
+        RETURN QUERY SELECT v_given.chunk_id, true, CASE WHEN v_next IS NULL
+            THEN 'failed' ELSE 'pending' END::chunk_status, v_next;
     END LOOP;
     PERFORM put_back(v_ended);                   -- all at once: workers are locked last, and in their order
 END $$;

@@ -6,7 +6,8 @@ DECLARE
     v_count integer;
 BEGIN
     UPDATE chunk_processing_queue
-    SET status = 'failed', completed_at = clock(), error_category = p_category, turn_at = coalesce(turn_at, available_at)
+    SET status = 'failed', completed_at = clock(), error_category = p_category, turn_at = coalesce(turn_at,
+        available_at)
     WHERE sync_job_id = p_sync_job_id AND status = 'pending';
     GET DIAGNOSTICS v_count = ROW_COUNT;
     PERFORM refresh_lane(j.mailbox_id) FROM sync_jobs AS j WHERE j.id = p_sync_job_id;

@@ -1,6 +1,7 @@
 -- Planning failed: the retry policy decides between another attempt later and a failed job.
 CREATE OR REPLACE FUNCTION fail_plan(
-    p_sync_job_id bigint, p_worker_id bigint, p_category error_category, p_message text, p_retry_after_ms integer DEFAULT NULL
+    p_sync_job_id bigint, p_worker_id bigint, p_category error_category, p_message text,
+    p_retry_after_ms integer DEFAULT NULL
 ) RETURNS TABLE (status sync_job_status, next_attempt_at timestamptz)
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 #variable_conflict use_column

@@ -7,7 +7,8 @@ DECLARE
     v_job sync_jobs;
 BEGIN
     PERFORM lock_lanes(ARRAY(SELECT j.mailbox_id FROM sync_jobs AS j WHERE j.id = p_sync_job_id));
-    SELECT count(*)::integer AS chunks, coalesce(sum(c.estimated_emails), 0) AS emails, coalesce(sum(c.estimated_bytes), 0) AS bytes,
+    SELECT count(*)::integer AS chunks, coalesce(sum(c.estimated_emails), 0) AS emails,
+        coalesce(sum(c.estimated_bytes), 0) AS bytes,
         min(q.turn_at) AS turn_at, min(c.id) AS first_id
     INTO v_total FROM sync_chunks AS c LEFT JOIN chunk_processing_queue AS q ON q.chunk_id = c.id
     WHERE c.sync_job_id = p_sync_job_id;

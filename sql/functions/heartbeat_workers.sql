@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     RETURN QUERY
     UPDATE workers AS w SET heartbeat_at = v_now, lease_until = greatest(w.lease_until, v_now + p_lease)
-    FROM (SELECT x.id FROM workers AS x WHERE x.id = ANY (p_worker_ids) ORDER BY x.id FOR NO KEY UPDATE) AS ours  -- in order
+    FROM (SELECT x.id FROM workers AS x WHERE x.id = ANY (p_worker_ids) ORDER BY x.id FOR NO KEY UPDATE) AS ours
     WHERE w.id = ours.id AND w.ended_at IS NULL AND w.lease_until >= v_now
     RETURNING w.id, w.held;
 END $$;

@@ -13,7 +13,8 @@ LANGUAGE sql STABLE SET search_path = chunk_sync, pg_temp AS $$
     ) AS c WHERE c.running <> l.running
     UNION ALL
     SELECT l.mailbox_id, 'chunks before the mark', 0, count(*) FROM mailbox_lanes AS l
-    INNER JOIN chunk AS c ON c.mailbox_id = l.mailbox_id AND c.status = 'pending' AND (c.turn_at, c.chunk_id) < (l.low_turn_at, l.low_chunk_id)
+    INNER JOIN chunk AS c ON c.mailbox_id = l.mailbox_id AND c.status = 'pending' AND (c.turn_at,
+        c.chunk_id) < (l.low_turn_at, l.low_chunk_id)
     GROUP BY l.mailbox_id
     UNION ALL
     SELECT l.mailbox_id, 'chunks in a closed lane', 0, count(*) FROM mailbox_lanes AS l

@@ -13,14 +13,16 @@ DECLARE
     v_id uuid;
 BEGIN
     INSERT INTO chunked_sync_health_monitoring (
-        chunk_job_id, queue_id, tenant_id, mailbox_id, sync_job_id, chunk_id, provider, worker_id, attempt_number, status,
+        chunk_job_id, queue_id, tenant_id, mailbox_id, sync_job_id, chunk_id, provider, worker_id, attempt_number,
+            status,
         processing_time_ms, chunk_size, emails_processed, efficiency_ratio, error_category, error_message,
         suggested_retry_delay_ms, memory_usage, metadata
     )
     SELECT c.public_id, coalesce(p_queue_id, q.queue_id), c.tenant_id, c.mailbox_id, c.sync_job_id, c.id, l.provider,
         p_worker_id, coalesce(p_attempt_number, greatest(q.attempts, 1)), p_status, p_processing_time_ms,
         coalesce(p_chunk_size, c.estimated_emails), p_emails_processed,
-        CASE WHEN p_processing_time_ms > 0 THEN least(p_emails_processed * 1000.0 / p_processing_time_ms, 9999999999) END,
+        CASE WHEN p_processing_time_ms > 0 THEN least(p_emails_processed * 1000.0 / p_processing_time_ms,
+            9999999999) END,
         CASE p_status WHEN 'success' THEN NULL WHEN 'error' THEN coalesce(p_error_category, 'unknown')
             ELSE coalesce(p_error_category, 'timeout') END,
         left(p_error_message, 2000), p_suggested_retry_delay_ms, p_memory_usage, coalesce(p_metadata, '{}')

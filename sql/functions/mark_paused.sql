@@ -8,7 +8,8 @@ BEGIN
         WHEN 'mailbox' THEN
             UPDATE mailboxes SET paused_at = p_since WHERE public_id = p_public_id;
         ELSE
-            UPDATE tenant_lanes SET paused_at = p_since FROM tenants AS t WHERE t.public_id = p_public_id AND tenant_id = t.id;
+            UPDATE tenant_lanes SET paused_at = p_since FROM tenants AS t WHERE t.public_id = p_public_id
+                AND tenant_id = t.id;
     END CASE;
     UPDATE mailbox_lanes AS l SET paused = m.paused_at IS NOT NULL OR t.paused_at IS NOT NULL
     FROM paused_lanes(p_scope, p_public_id) AS p, mailboxes AS m, tenant_lanes AS t

@@ -12,7 +12,8 @@ BEGIN
     v_jobs := ARRAY(SELECT j.id FROM sync_jobs_in(p_scope, p_public_id) AS j);
     PERFORM mark_paused(p_scope, p_public_id, clock());
     IF p_scope = 'sync_job' THEN                 -- the lane goes on with its other jobs
-        UPDATE chunk_processing_queue AS q SET turn_at = 'infinity' WHERE q.sync_job_id = ANY (v_jobs) AND q.status = 'pending';
+        UPDATE chunk_processing_queue AS q SET turn_at = 'infinity' WHERE q.sync_job_id = ANY (v_jobs)
+            AND q.status = 'pending';
     END IF;
     SELECT coalesce(array_agg(q), '{}') INTO v_held FROM chunk_processing_queue AS q
     WHERE q.sync_job_id = ANY (v_jobs) AND q.status = 'processing';

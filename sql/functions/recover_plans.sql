@@ -7,7 +7,8 @@ DECLARE
 BEGIN
     FOR v_row IN
         SELECT j.id, j.tenant_id, j.plan_worker_id, w.run_id FROM sync_jobs j JOIN workers w ON w.id = j.plan_worker_id
-        WHERE j.status = 'planning' AND (w.lease_until < clock() OR w.ended_at IS NOT NULL OR w.run_id = ANY (p_run_ids))
+        WHERE j.status = 'planning' AND (w.lease_until < clock() OR w.ended_at IS NOT NULL
+            OR w.run_id = ANY (p_run_ids))
         ORDER BY j.id FOR UPDATE OF j SKIP LOCKED
     LOOP
         PERFORM fail_plan(v_row.id, v_row.plan_worker_id, 'timeout', 'the planner gave no sign of life');

@@ -1,7 +1,8 @@
 -- Look at a lane again: chunks that have fallen due get their turn, an open breaker whose pause is over lets one chunk
 -- try, and the lane knows its first chunk, how urgent that is, and when to be looked at next. Called under the lane's
 -- lock by whatever makes a chunk wait; p_turn_at and p_chunk_id then name the first such chunk.
-CREATE OR REPLACE FUNCTION refresh_lane(p_mailbox_id bigint, p_turn_at timestamptz DEFAULT NULL, p_chunk_id bigint DEFAULT NULL)
+CREATE OR REPLACE FUNCTION refresh_lane(p_mailbox_id bigint, p_turn_at timestamptz DEFAULT NULL,
+    p_chunk_id bigint DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -24,7 +25,8 @@ BEGIN
     )
     SELECT turn_at, chunk_id INTO v_due FROM due ORDER BY turn_at, chunk_id LIMIT 1;
     SELECT m.turn_at, m.chunk_id INTO v_lane.low_turn_at, v_lane.low_chunk_id
-    FROM (VALUES (v_lane.low_turn_at, v_lane.low_chunk_id), (p_turn_at, p_chunk_id), (v_due.turn_at, v_due.chunk_id)) AS m (turn_at, chunk_id)
+    FROM (VALUES (v_lane.low_turn_at, v_lane.low_chunk_id), (p_turn_at, p_chunk_id), (v_due.turn_at,
+        v_due.chunk_id)) AS m (turn_at, chunk_id)
     WHERE m.turn_at IS NOT NULL ORDER BY m.turn_at, m.chunk_id LIMIT 1;
     SELECT q.turn_at, q.chunk_id INTO v_head FROM chunk_processing_queue AS q
     WHERE q.mailbox_id = p_mailbox_id AND (q.turn_at, q.chunk_id) >= (v_lane.low_turn_at, v_lane.low_chunk_id)
@@ -44,7 +46,8 @@ BEGIN
     ) AS w (at);
     UPDATE mailbox_lanes
     SET version = version + 1, head_class = v_class, wake_at = CASE WHEN NOT paused THEN v_wake END,
-        low_turn_at = coalesce(v_head.turn_at, v_lane.low_turn_at), low_chunk_id = coalesce(v_head.chunk_id, v_lane.low_chunk_id),
+        low_turn_at = coalesce(v_head.turn_at, v_lane.low_turn_at), low_chunk_id = coalesce(v_head.chunk_id,
+            v_lane.low_chunk_id),
         vtime = CASE WHEN head_class IS NULL AND v_class IS NOT NULL
             THEN greatest(vtime, (SELECT c.last_value FROM lane_clock AS c)) ELSE vtime END,  -- idling earns no credit
         breaker = CASE WHEN breaker = 'open' AND not_before <= v_now THEN 'half_open' ELSE breaker END

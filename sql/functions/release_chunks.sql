@@ -7,9 +7,11 @@ DECLARE
     v_now timestamptz := clock();
     v_held chunk_processing_queue[];
 BEGIN
-    PERFORM lock_lanes(ARRAY(SELECT q.mailbox_id FROM chunk_processing_queue AS q WHERE q.chunk_id = ANY (p_chunk_ids)));
+    PERFORM lock_lanes(ARRAY(SELECT q.mailbox_id FROM chunk_processing_queue AS q
+        WHERE q.chunk_id = ANY (p_chunk_ids)));
     SELECT coalesce(array_agg(q), '{}') INTO v_held
-    FROM chunk_processing_queue AS q INNER JOIN (SELECT DISTINCT * FROM unnest(p_chunk_ids, p_lease_tokens)) AS g (chunk_id, lease_token)
+    FROM chunk_processing_queue AS q INNER JOIN (SELECT DISTINCT * FROM unnest(p_chunk_ids,
+        p_lease_tokens)) AS g (chunk_id, lease_token)
         ON g.chunk_id = q.chunk_id
     WHERE q.lease_token = g.lease_token AND q.status = 'processing';
     UPDATE chunk_processing_queue AS q

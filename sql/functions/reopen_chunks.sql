@@ -1,6 +1,6 @@
--- Make chunks of one job wait again with all their attempts: the old lease is dead, the job is open again, and who did it
--- and why is kept. Pending ones are made due now, with p_all also with all their attempts; ones that are being processed
--- are taken from their worker with p_all and left alone without. Returns each with the status it had.
+-- Make chunks of one job wait again with all their attempts: the old lease is dead, the job is open again, and who
+-- did it and why is kept. Pending ones are made due now, with p_all also with all their attempts; ones that are being
+-- processed are taken from their worker with p_all and left alone without. Returns each with the status it had.
 CREATE OR REPLACE FUNCTION reopen_chunks(
     p_sync_job_id bigint, p_chunk_ids bigint[], p_action text, p_reason text, p_actor text DEFAULT current_user,
     p_run_id text DEFAULT NULL, p_all boolean DEFAULT false
@@ -14,7 +14,8 @@ DECLARE
     v_ended record;
 BEGIN
     PERFORM lock_lanes(ARRAY(SELECT j.mailbox_id FROM sync_jobs AS j WHERE j.id = p_sync_job_id));
-    SELECT * INTO v_job FROM sync_jobs AS j WHERE j.id = p_sync_job_id;
+    -- Locked: retention holds the row of a job whose chunks it deletes.
+    SELECT * INTO v_job FROM sync_jobs AS j WHERE j.id = p_sync_job_id FOR NO KEY UPDATE;
     SELECT coalesce(array_agg(q), '{}') INTO v_chunks FROM chunk_processing_queue AS q
     WHERE q.sync_job_id = p_sync_job_id AND q.chunk_id = ANY (p_chunk_ids);
     UPDATE chunk_processing_queue AS q
@@ -29,9 +30,12 @@ BEGIN
     PERFORM put_back(ARRAY(SELECT c FROM unnest(v_chunks) AS c WHERE c.status = 'processing' AND p_all));
     PERFORM refresh_lane(v_job.mailbox_id, min(turn_of(v_now, c.priority)), min(c.chunk_id))
     FROM unnest(v_chunks) AS c HAVING count(*) > 0;
-    SELECT count(*) FILTER (WHERE c.status = 'completed')::integer AS completed, count(*) FILTER (WHERE c.status = 'failed')::integer AS failed,
-        count(*) FILTER (WHERE c.status = 'cancelled')::integer AS cancelled, coalesce(sum(c.bytes_processed), 0)::bigint AS bytes,
-        coalesce(sum(c.emails_inserted + c.emails_unchanged + c.emails_absent + c.emails_quarantined), 0)::bigint AS emails,
+    SELECT count(*) FILTER (WHERE c.status = 'completed')::integer AS completed,
+        count(*) FILTER (WHERE c.status = 'failed')::integer AS failed,
+        count(*) FILTER (WHERE c.status = 'cancelled')::integer AS cancelled, coalesce(sum(c.bytes_processed),
+            0)::bigint AS bytes,
+        coalesce(sum(c.emails_inserted + c.emails_unchanged + c.emails_absent + c.emails_quarantined),
+            0)::bigint AS emails,
         count(*) FILTER (WHERE p_all OR c.status NOT IN ('pending', 'processing'))::integer AS affected
     INTO v_ended FROM unnest(v_chunks) AS c;
     IF v_ended.affected > 0 THEN

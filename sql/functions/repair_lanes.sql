@@ -6,7 +6,8 @@ DECLARE
     v_count integer := 0;
 BEGIN
     FOR v_drift IN
-        SELECT d.mailbox_id, jsonb_agg(to_jsonb(d)) AS details FROM lane_drift() AS d GROUP BY d.mailbox_id ORDER BY d.mailbox_id
+        SELECT d.mailbox_id, jsonb_agg(to_jsonb(d)) AS details FROM lane_drift() AS d GROUP BY d.mailbox_id
+            ORDER BY d.mailbox_id
     LOOP
         PERFORM lock_lanes(ARRAY[v_drift.mailbox_id]);
         UPDATE workers AS w SET held = w.held || q.chunk_ids, ended_at = NULL FROM (  -- its lease ends it
@@ -16,10 +17,12 @@ BEGIN
             GROUP BY c.worker_id
         ) AS q WHERE w.id = q.worker_id;
         UPDATE mailbox_lanes AS l SET running = (
-            SELECT count(*) FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id AND q.status = 'processing'
+            SELECT count(*) FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id
+                AND q.status = 'processing'
         ) WHERE l.mailbox_id = v_drift.mailbox_id;
         PERFORM refresh_lane(v_drift.mailbox_id, 'epoch'::timestamptz, 0);
-        INSERT INTO audit_log (actor, action, reason, details) VALUES ('maintenance', 'lane_repaired', 'drift', v_drift.details);
+        INSERT INTO audit_log (actor, action, reason, details) VALUES ('maintenance', 'lane_repaired', 'drift',
+            v_drift.details);
         v_count := v_count + 1;
     END LOOP;
     RETURN v_count;

@@ -1,5 +1,5 @@
--- Take back the chunks of workers that gave their last sign of life more than p_timeout_minutes ago, whatever their lease
--- says. One row: how many, which, and what became of each.
+-- Take back the chunks of workers that gave their last sign of life more than p_timeout_minutes ago, whatever their
+-- lease says. One row: how many, which, and what became of each.
 CREATE OR REPLACE FUNCTION reset_stuck_chunks(p_timeout_minutes integer DEFAULT 10)
 RETURNS TABLE (reset_count integer, chunk_ids bigint[], recovery_details jsonb)
 LANGUAGE sql VOLATILE SET search_path = chunk_sync, pg_temp AS $$

@@ -13,7 +13,8 @@ BEGIN
         WHERE q.sync_job_id IN (SELECT j.id FROM sync_jobs_in(p_scope, p_public_id) AS j) AND q.status = 'pending';
     END IF;
     PERFORM refresh_lane(t.mailbox_id) FROM paused_lanes(p_scope, p_public_id) AS t;
-    SELECT count(*) INTO v_count FROM paused_lanes(p_scope, p_public_id) AS t INNER JOIN mailbox_lanes AS l ON l.mailbox_id = t.mailbox_id
+    SELECT count(*) INTO v_count FROM paused_lanes(p_scope, p_public_id) AS t INNER JOIN mailbox_lanes AS l
+        ON l.mailbox_id = t.mailbox_id
     WHERE NOT l.paused;
     PERFORM audit_pause('sync_resumed', p_scope, p_public_id, 0, p_reason, p_actor, p_run_id);
     RETURN v_count;

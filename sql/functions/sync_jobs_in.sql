@@ -15,7 +15,8 @@ BEGIN
     RETURN QUERY SELECT j.* FROM sync_jobs AS j
     INNER JOIN mailboxes AS m ON m.id = j.mailbox_id
     INNER JOIN tenants AS t ON t.id = j.tenant_id
-    WHERE p_public_id = CASE p_scope WHEN 'sync_job' THEN j.public_id WHEN 'mailbox' THEN m.public_id ELSE t.public_id END
+    WHERE p_public_id = CASE p_scope WHEN 'sync_job' THEN j.public_id WHEN 'mailbox'
+        THEN m.public_id ELSE t.public_id END
         AND j.status IN ('requested', 'planning', 'processing')
     ORDER BY j.mailbox_id, j.id;
 END $$;

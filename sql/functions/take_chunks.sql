@@ -1,7 +1,8 @@
 -- Take up to p_limit ready chunks of lanes that the caller has locked, in the lanes' order and as far as each has room;
 -- the lanes then know their next chunk, the worker what it holds. A statement of its own, so that it sees all that was
 -- done under those locks. Raises CS002 when the worker has no lease.
-CREATE OR REPLACE FUNCTION take_chunks(p_worker_id bigint, p_lanes tid[], p_limit integer, p_now timestamptz) RETURNS taken_chunk[]
+CREATE OR REPLACE FUNCTION take_chunks(p_worker_id bigint, p_lanes tid[], p_limit integer,
+    p_now timestamptz) RETURNS taken_chunk[]
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_taken taken_chunk[];
@@ -13,7 +14,8 @@ BEGIN
         FROM mailbox_lanes AS l WHERE l.ctid = ANY (p_lanes)
     ), picked AS MATERIALIZED (
         SELECT lane.tid AS lane, c.tid, c.chunk_id, c.turn_at,
-            CASE WHEN c.place <= lane.room THEN row_number() OVER (ORDER BY lane.head_class, lane.vtime, lane.mailbox_id, c.place) END AS place
+            CASE WHEN c.place <= lane.room THEN row_number() OVER (ORDER BY lane.head_class, lane.vtime,
+                lane.mailbox_id, c.place) END AS place
         FROM lane CROSS JOIN LATERAL (           -- one more than there is room for: the lane's next chunk
             SELECT q.ctid AS tid, q.chunk_id, q.turn_at, row_number() OVER (ORDER BY q.turn_at, q.chunk_id) AS place
             FROM chunk_processing_queue AS q
@@ -25,7 +27,8 @@ BEGIN
         SELECT p.tid FROM picked AS p WHERE p.place IS NOT NULL ORDER BY p.place LIMIT p_limit
     ), taken AS (
         UPDATE chunk_processing_queue AS q
-        SET status = 'processing', lease_token = q.lease_token + 1, attempts = q.attempts + 1, worker_id = p_worker_id, started_at = p_now
+        SET status = 'processing', lease_token = q.lease_token + 1, attempts = q.attempts + 1,
+            worker_id = p_worker_id, started_at = p_now
         WHERE q.ctid = ANY (ARRAY(SELECT c.tid FROM chosen AS c))
         RETURNING q.chunk_id, q.lease_token, q.attempts, q.max_attempts, q.turn_at
     ), served AS (
@@ -36,7 +39,8 @@ BEGIN
             low_chunk_id = coalesce(s.chunk_id, s.last_chunk_id, l.low_chunk_id),
             wake_at = least(l.wake_at, s.turn_at + (31 - nullif(class_of(s.turn_at, p_now), 0)) * interval '1 minute')
         FROM (
-            SELECT lane.tid, count(c.tid)::integer AS taken, max(p.turn_at) AS last_turn_at, max(p.chunk_id) AS last_chunk_id,
+            SELECT lane.tid, count(c.tid)::integer AS taken, max(p.turn_at) AS last_turn_at,
+                max(p.chunk_id) AS last_chunk_id,
                 (array_agg(p.turn_at ORDER BY p.turn_at, p.chunk_id) FILTER (WHERE c.tid IS NULL))[1] AS turn_at,
                 (array_agg(p.chunk_id ORDER BY p.turn_at, p.chunk_id) FILTER (WHERE c.tid IS NULL))[1] AS chunk_id
             FROM lane LEFT JOIN picked AS p ON p.lane = lane.tid LEFT JOIN chosen AS c ON c.tid = p.tid
@@ -48,7 +52,8 @@ BEGIN
         WHERE w.id = p_worker_id AND w.ended_at IS NULL AND w.lease_until >= p_now
         RETURNING w.id
     )
-    SELECT coalesce(array_agg((t.chunk_id, t.lease_token, t.attempts, t.max_attempts)::taken_chunk ORDER BY t.turn_at, t.chunk_id), '{}'),
+    SELECT coalesce(array_agg((t.chunk_id, t.lease_token, t.attempts, t.max_attempts)::taken_chunk ORDER BY t.turn_at,
+        t.chunk_id), '{}'),
         (SELECT w.id FROM worker AS w)
     INTO v_taken, v_holding FROM taken AS t;
     IF v_holding IS NULL THEN                    -- ended meanwhile: nothing of this is kept

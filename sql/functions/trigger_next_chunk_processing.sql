@@ -1,5 +1,5 @@
--- Say to listeners on the channel chunk_sync_work that there is work: a hint that saves them a poll and no more, for the
--- queue is the truth. At most once a second a job, and kept as a count on its row. True when it was said.
+-- Say to listeners on the channel chunk_sync_work that there is work: a hint that saves them a poll and no more, for
+-- the queue is the truth. At most once a second a job, and kept as a count on its row. True when it was said.
 CREATE OR REPLACE FUNCTION trigger_next_chunk_processing(p_parent_sync_job_id uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 DECLARE

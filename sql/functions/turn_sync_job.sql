@@ -1,5 +1,5 @@
--- A job's status changes: it is closed, or open again. One that completes moves the cursors of its folders; folders that
--- the planner of a next job holds are left to that planner, see finish_plan: a landing never waits for a plan.
+-- A job's status changes: it is closed, or open again. One that completes moves the cursors of its folders; folders
+-- that the planner of a next job holds are left to that planner, see finish_plan: a landing never waits for a plan.
 CREATE OR REPLACE FUNCTION turn_sync_job(p_sync_job_id bigint, p_status sync_job_status) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 DECLARE
@@ -17,7 +17,8 @@ BEGIN
         );
         UPDATE folders AS f SET synced_uid = greatest(f.synced_uid, s.synced_uid)
         FROM sync_job_folders AS s INNER JOIN sync_jobs AS j ON j.id = s.sync_job_id
-        WHERE s.sync_job_id = p_sync_job_id AND f.id = ANY (v_free) AND f.id = s.folder_id AND f.uidvalidity = s.uidvalidity
+        WHERE s.sync_job_id = p_sync_job_id AND f.id = ANY (v_free) AND f.id = s.folder_id
+            AND f.uidvalidity = s.uidvalidity
             AND j.sync_from IS NULL AND j.sync_to IS NULL;
     END IF;
 END $$;

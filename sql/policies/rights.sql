@@ -1,5 +1,5 @@
--- What a role may do with the rows that rows.sql lets it see, and which functions it may call. Nobody else may anything:
--- what a function may do is what its caller may, for none runs with its owner's rights.
+-- What a role may do with the rows that rows.sql lets it see, and which functions it may call. Nobody else may
+-- anything: what a function may do is what its caller may, for none runs with its owner's rights.
 REVOKE ALL ON ALL TABLES IN SCHEMA chunk_sync FROM PUBLIC, chunk_sync_app, chunk_sync_tenant, chunk_sync_operator;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA chunk_sync FROM PUBLIC, chunk_sync_app, chunk_sync_tenant, chunk_sync_operator;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA chunk_sync FROM PUBLIC, chunk_sync_app, chunk_sync_tenant, chunk_sync_operator;
@@ -16,8 +16,8 @@ REVOKE INSERT, UPDATE, DELETE ON audit_log, schema_migrations, schema_objects FR
 GRANT INSERT (actor, action, tenant_id, sync_job_id, chunks_affected, reason, run_id, details) ON audit_log
 TO chunk_sync_app, chunk_sync_operator;
 
--- A tenant: reads its own, changes nothing. Without where its passwords are, without the names behind the audit log, and
--- of the workers only what the status and the health views count.
+-- A tenant: reads its own, changes nothing. Without where its passwords are, without the names behind the audit log,
+-- and of the workers only what the status and the health views count.
 GRANT SELECT ON
 tenants, folders, sync_jobs, sync_job_folders, sync_chunks, archived_sync_jobs, chunk_processing_queue, mailbox_lanes,
 tenant_lanes, messages, message_bodies, message_raw, message_locations, attachments, quarantined_messages,
@@ -25,7 +25,8 @@ chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chun
 TO chunk_sync_tenant;
 GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at) ON mailboxes
 TO chunk_sync_tenant;
-GRANT SELECT (id, at, action, tenant_id, sync_job_id, chunks_affected, reason, details) ON audit_log TO chunk_sync_tenant;
+GRANT SELECT (id, at, action, tenant_id, sync_job_id, chunks_affected, reason, details)
+    ON audit_log TO chunk_sync_tenant;
 GRANT SELECT (id, held, lease_until, ended_at) ON workers TO chunk_sync_tenant;
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary,
@@ -34,12 +35,12 @@ TO chunk_sync_tenant;
 
 -- An operator: sees the queue, health and the audit log of all tenants and no message; sets right what is stuck.
 GRANT SELECT ON
-tenants, sync_jobs, sync_job_folders, sync_chunks, archived_sync_jobs, chunk_processing_queue, mailbox_lanes, tenant_lanes,
+tenants, sync_jobs, sync_chunks, archived_sync_jobs, chunk_processing_queue, mailbox_lanes, tenant_lanes,
 provider_lanes, dispatches, workers, chunked_sync_health_monitoring, audit_log, queue_rules, retry_policies,
-health_thresholds, retention_policies, schema_migrations, chunk_processing_status, chunked_sync_health_summary, health_alerts
+health_thresholds, retention_policies, schema_migrations, chunk_processing_status, chunked_sync_health_summary,
+    health_alerts
 TO chunk_sync_operator;
 GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) ON mailboxes TO chunk_sync_operator;
-GRANT SELECT (id, tenant_id, mailbox_id, uidvalidity, synced_uid) ON folders TO chunk_sync_operator;
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, lane_drift,
 cleanup_stuck_chunks, reset_stuck_chunks, recover_plans, repair_lanes,
@@ -51,13 +52,17 @@ clock, new_uuid, plan_is_free, class_of, turn_of, sync_jobs_in, paused_lanes, ma
 recover_expired_leases, recover_chunks, reopen_chunks, end_attempt, fail_plan, retry_delay_ms, retry_policy, backoff_ms,
 under_stress, settle_sync_job, settle_sync_jobs, turn_sync_job, lock_lanes, refresh_lane, put_back, let_go
 TO chunk_sync_operator;
-GRANT UPDATE ON chunk_processing_queue, mailbox_lanes TO chunk_sync_operator;
+GRANT UPDATE (
+    status, available_at, turn_at, started_at, completed_at, worker_id, attempts, lost_leases, error_category,
+    emails_inserted, emails_unchanged, emails_absent, emails_quarantined, bytes_processed
+) ON chunk_processing_queue TO chunk_sync_operator;
+GRANT UPDATE (version, running, paused, head_class, vtime, low_turn_at, low_chunk_id, wake_at, breaker) ON mailbox_lanes
+TO chunk_sync_operator;
 GRANT UPDATE (
     status, plan_available_at, plan_dispatched_until, plan_worker_id, completed_chunks, failed_chunks, cancelled_chunks,
     emails_processed, bytes_processed, error_category, error_message, last_completed_at, completed_at, paused_at
 ) ON sync_jobs TO chunk_sync_operator;
 GRANT UPDATE (reported_at) ON sync_chunks TO chunk_sync_operator;
-GRANT UPDATE (synced_uid) ON folders TO chunk_sync_operator;
 GRANT UPDATE (paused_at) ON mailboxes, tenant_lanes TO chunk_sync_operator;
 GRANT UPDATE (held, ended_at) ON workers TO chunk_sync_operator;
 GRANT UPDATE (ended_at) ON dispatches TO chunk_sync_operator;

@@ -18,9 +18,9 @@ BEGIN
             -- a tenant's rows, an operator's rows; NULL: none
             ('tenants', 'id = $tenant', 'true'),
             ('mailboxes', 'tenant_id = $tenant', 'true'),
-            ('folders', 'tenant_id = $tenant', 'true'),
+            ('folders', 'tenant_id = $tenant', NULL),
             ('sync_jobs', 'tenant_id = $tenant', 'true'),
-            ('sync_job_folders', 'tenant_id = $tenant', 'true'),
+            ('sync_job_folders', 'tenant_id = $tenant', NULL),
             ('sync_chunks', 'tenant_id = $tenant', 'true'),
             ('archived_sync_jobs', 'tenant_id = $tenant', 'true'),
 
@@ -64,10 +64,12 @@ BEGIN
             v_table.name, format(c_itself, current_user));
         EXECUTE format('CREATE POLICY engine ON chunk_sync.%I TO chunk_sync_app USING (true)', v_table.name);
         IF v_table.tenants IS NOT NULL THEN
-            EXECUTE format('CREATE POLICY tenant ON chunk_sync.%I FOR SELECT TO chunk_sync_tenant USING (%s)', v_table.name, v_table.tenants);
+            EXECUTE format('CREATE POLICY tenant ON chunk_sync.%I FOR SELECT TO chunk_sync_tenant USING (%s)',
+                v_table.name, v_table.tenants);
         END IF;
         IF v_table.operators IS NOT NULL THEN
-            EXECUTE format('CREATE POLICY operator ON chunk_sync.%I TO chunk_sync_operator USING (%s)', v_table.name, v_table.operators);
+            EXECUTE format('CREATE POLICY operator ON chunk_sync.%I TO chunk_sync_operator USING (%s)', v_table.name,
+                v_table.operators);
         END IF;
     END LOOP;
 END $$;

@@ -6,5 +6,6 @@ INNER JOIN chunk_processing_queue AS q ON q.chunk_id = c.id
 INNER JOIN sync_jobs AS j ON j.id = c.sync_job_id AND j.keys_registered_at IS NOT NULL
 WHERE c.reported_at IS NULL AND q.status = 'completed'
     AND q.completed_at BETWEEN clock() - interval '1 day' AND clock() - %(quiet)s::interval
-    AND NOT EXISTS (SELECT FROM workers AS w WHERE w.id = q.worker_id AND w.ended_at IS NULL AND w.lease_until > clock())
+    AND NOT EXISTS (SELECT FROM workers AS w WHERE w.id = q.worker_id AND w.ended_at IS NULL
+        AND w.lease_until > clock())
 ORDER BY c.id LIMIT %(limit)s

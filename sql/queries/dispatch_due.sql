@@ -1,5 +1,5 @@
--- Due chunks that no live dispatch covers, a row per job, with what the dispatcher weighs. Looks at open lanes from their
--- low-water marks, so what has ended is not read.
+-- Due chunks that no live dispatch covers, a row per job, with what the dispatcher weighs. Looks at open lanes from
+-- their low-water marks, so what has ended is not read.
 SELECT j.id AS job_id, j.tenant_id, j.mailbox_id, m.name AS mailbox, t.name AS tenant, j.priority,
     l.connection_limit, d.chunk_indexes
 FROM mailbox_lanes AS l

@@ -5,7 +5,8 @@ SELECT
     j.public_id AS parent_sync_job_id,
     j.tenant_id,
     j.mailbox_id,
-    j.total_chunks - j.completed_chunks - j.failed_chunks - j.cancelled_chunks - coalesce(r.processing, 0) AS pending_chunks,
+    j.total_chunks - j.completed_chunks - j.failed_chunks - j.cancelled_chunks - coalesce(r.processing,
+        0) AS pending_chunks,
     coalesce(r.processing, 0) AS processing_chunks,
     j.completed_chunks,
     j.failed_chunks,
@@ -32,7 +33,9 @@ SELECT
     round((j.emails_processed / p.seconds)::numeric, 2) AS emails_per_second,
     CASE
         WHEN j.status = 'processing' AND j.emails_processed > 0
-            THEN clock() + make_interval(secs => p.seconds * (j.emails_estimated - j.emails_processed) / j.emails_processed)
+            THEN clock() + make_interval(
+                secs => p.seconds * (j.emails_estimated - j.emails_processed) / j.emails_processed
+            )
     END AS eta,
     j.id AS sync_job_id,
     j.status,
@@ -54,5 +57,6 @@ LEFT JOIN (
     GROUP BY q.sync_job_id
 ) AS r ON r.sync_job_id = j.id
 CROSS JOIN LATERAL (
-    SELECT greatest(extract(EPOCH FROM coalesce(j.completed_at, clock()) - j.started_at), 0.001)::double precision AS seconds
+    SELECT greatest(extract(EPOCH FROM coalesce(j.completed_at, clock()) - j.started_at),
+        0.001)::double precision AS seconds
 ) AS p;

@@ -1,5 +1,6 @@
 -- What is alarming now, a row per signal that is above its threshold in health_thresholds, critical ones first. A chunk
--- of a paused mailbox or job is not due, however long it waits. Reads the chunks of open jobs once.
+-- of a paused mailbox or job is not due, however long it waits; one that is due later has waited less than no time.
+-- Reads the chunks of open jobs once.
 DROP VIEW IF EXISTS health_alerts;
 CREATE VIEW health_alerts WITH (security_invoker = true) AS
 WITH moment AS MATERIALIZED (SELECT clock() AS now),
@@ -13,9 +14,9 @@ lost_workers AS (
 chunks_of_jobs AS (
     SELECT
         q.sync_job_id,
-        min(q.available_at) FILTER (WHERE q.status = 'pending' AND q.available_at <= (SELECT now FROM moment)) AS due_since,
+        min(q.available_at) FILTER (WHERE q.status = 'pending') AS due_since,
         count(*) FILTER (
-            WHERE q.status = 'processing' AND q.worker_id = ANY ((SELECT ids FROM lost_workers)::bigint [])
+            WHERE q.status = 'processing' AND q.worker_id = ANY ((SELECT ids FROM lost_workers)::bigint[])
         ) AS stuck
     FROM chunk_processing_queue AS q
     WHERE q.sync_job_id IN (SELECT id FROM sync_jobs WHERE status = 'processing')
@@ -25,10 +26,9 @@ chunks_of_jobs AS (
 open_jobs AS (
     SELECT
         c.stuck,
-        CASE WHEN c.due_since IS NOT NULL AND l.not_before <= n.now AND NOT l.paused AND j.paused_at IS NULL
+        CASE WHEN c.due_since IS NOT NULL AND NOT l.paused AND j.paused_at IS NULL
             THEN greatest(c.due_since, l.not_before) END AS due_since
-    FROM moment AS n
-    CROSS JOIN chunks_of_jobs AS c
+    FROM chunks_of_jobs AS c
     INNER JOIN sync_jobs AS j ON j.id = c.sync_job_id
     INNER JOIN mailbox_lanes AS l ON l.mailbox_id = j.mailbox_id
 ),
@@ -37,9 +37,8 @@ open_chunks AS (SELECT min(due_since) AS due_since, coalesce(sum(stuck), 0) AS s
 
 plans AS (
     SELECT min(j.plan_available_at) AS due_since
-    FROM moment AS n CROSS JOIN sync_jobs AS j INNER JOIN mailbox_lanes AS l ON l.mailbox_id = j.mailbox_id
-    WHERE j.status = 'requested' AND j.plan_available_at <= n.now AND j.paused_at IS NULL AND NOT l.paused
-        AND plan_is_free(j.id)
+    FROM sync_jobs AS j INNER JOIN mailbox_lanes AS l ON l.mailbox_id = j.mailbox_id
+    WHERE j.status = 'requested' AND j.paused_at IS NULL AND NOT l.paused AND plan_is_free(j.id)
 ),
 
 dead_letters AS (
