@@ -28,7 +28,7 @@ SECRET = "env:SECRET_OF_"
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant with a job of which a chunk landed, one is a dead letter, one is running; and one that waits for a plan."""
+    """A tenant with a job: a chunk landed, one is a dead letter, one is running; and a job that waits for a plan."""
 
     id: int
     name: str

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row, tuple_row
+from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -76,12 +77,12 @@ class Database:
                 "options": "-c search_path=chunk_sync,pg_temp -c timezone=UTC",
             },
         )
-        sa.event.listen(self._engine, "checkout", self._begin_anew)
+        event.listen(self._engine, "checkout", self._begin_anew)
 
     def _begin_anew(self, connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _: object) -> None:
         """Hand a connection out: what its last user made of the session, whom it acts as and for whom, is undone.
 
-        Not all settings: the queue keeps a mark of its own in the session. It is the check that the server is there, too.
+        Not all settings: the queue keeps a mark of its own in the session. It also checks that the server is there.
         """
         try:
             connection.autocommit = True

@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS chunk_sync.schema_objects (
 
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
-    """What a migration changed: numbers of migrations, names of functions, views and policies that were put in again."""
+    """What a migration changed: migrations by number, functions, views and policies that were put in again."""
 
     version: int
     applied: list[int] = field(default_factory=list[int])

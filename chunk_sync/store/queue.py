@@ -160,7 +160,8 @@ def throttle_chunk(database: Database, chunk: ClaimedChunk, retry_after: float |
 def is_held(database: Database, chunk: ClaimedChunk) -> bool:
     """Tell whether a chunk is still ours: it may have been cancelled, paused, reset or recovered."""
     rows = database.execute(
-        "SELECT chunk_id FROM chunk_processing_queue WHERE chunk_id = %s AND lease_token = %s AND status = 'processing'",
+        "SELECT chunk_id FROM chunk_processing_queue"
+        " WHERE chunk_id = %s AND lease_token = %s AND status = 'processing'",
         (chunk.chunk_id, chunk.lease_token),
     )
     return bool(rows)

@@ -23,12 +23,14 @@ DELAYS_MS = {
 FAULTS = """
     WITH counted AS (
         SELECT q.sync_job_id, count(*) AS chunks, count(*) FILTER (WHERE q.status = 'completed') AS completed,
-            count(*) FILTER (WHERE q.status = 'failed') AS failed, count(*) FILTER (WHERE q.status = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE q.status = 'failed') AS failed,
+                count(*) FILTER (WHERE q.status = 'cancelled') AS cancelled,
             sum(q.emails_inserted + q.emails_unchanged + q.emails_absent + q.emails_quarantined) AS emails,
             sum(q.bytes_processed) AS bytes
         FROM chunk_processing_queue AS q GROUP BY q.sync_job_id
     ), running AS MATERIALIZED (
-        SELECT l.mailbox_id, l.tenant_id, l.provider, l.connection_limit, count(q.chunk_id) AS chunks FROM mailbox_lanes AS l
+        SELECT l.mailbox_id, l.tenant_id, l.provider, l.connection_limit, count(q.chunk_id) AS chunks
+            FROM mailbox_lanes AS l
         LEFT JOIN chunk_processing_queue AS q ON q.mailbox_id = l.mailbox_id AND q.status = 'processing'
         GROUP BY l.mailbox_id, l.tenant_id, l.provider, l.connection_limit
     ), waiting AS MATERIALIZED (
@@ -42,7 +44,8 @@ FAULTS = """
     SELECT d.what, d.mailbox_id AS id FROM lane_drift() AS d
     UNION ALL SELECT 'counters of a job are not its chunks', j.id
     FROM sync_jobs AS j LEFT JOIN counted AS c ON c.sync_job_id = j.id
-    WHERE (j.total_chunks, j.completed_chunks, j.failed_chunks, j.cancelled_chunks, j.emails_processed, j.bytes_processed)
+    WHERE (j.total_chunks, j.completed_chunks, j.failed_chunks, j.cancelled_chunks, j.emails_processed,
+        j.bytes_processed)
         <> (coalesce(c.chunks, 0), coalesce(c.completed, 0), coalesce(c.failed, 0), coalesce(c.cancelled, 0),
             coalesce(c.emails, 0), coalesce(c.bytes, 0)) AND j.status NOT IN ('requested', 'planning')
     UNION ALL SELECT 'a job is not closed exactly when its chunks have ended', j.id
@@ -52,7 +55,8 @@ FAULTS = """
             WHEN c.completed + c.failed + c.cancelled < c.chunks THEN 'processing' WHEN c.failed > 0 THEN 'failed'
             WHEN c.cancelled > 0 OR j.status = 'cancelled' AND c.chunks IS NULL THEN 'cancelled' ELSE 'completed'
         END::sync_job_status, coalesce(c.completed + c.failed + c.cancelled = c.chunks, true))
-    UNION ALL SELECT 'more chunks of a mailbox run than it has connections', mailbox_id FROM running WHERE chunks > connection_limit
+    UNION ALL SELECT 'more chunks of a mailbox run than it has connections', mailbox_id FROM running
+        WHERE chunks > connection_limit
     UNION ALL SELECT 'more chunks of a tenant run than its limit', t.tenant_id FROM tenant_lanes AS t
     WHERE t.chunk_limit < (SELECT sum(r.chunks) FROM running AS r WHERE r.tenant_id = t.tenant_id)
     UNION ALL SELECT 'more chunks of a provider run than its limit', NULL FROM provider_lanes AS p
@@ -60,12 +64,14 @@ FAULTS = """
     UNION ALL SELECT 'a pending chunk has no attempt left', chunk_id FROM waiting WHERE attempts >= max_attempts
     UNION ALL SELECT 'two attempts of one lease', min(chunk_id) FROM chunked_sync_health_monitoring
     WHERE lease_token IS NOT NULL GROUP BY chunk_id, lease_token HAVING count(*) > 1
-    UNION ALL SELECT 'a completed chunk is not the success of its last lease', q.chunk_id FROM chunk_processing_queue AS q
+    UNION ALL SELECT 'a completed chunk is not the success of its last lease', q.chunk_id
+        FROM chunk_processing_queue AS q
     WHERE q.status = 'completed' AND NOT EXISTS (
         SELECT FROM chunked_sync_health_monitoring AS a WHERE (a.sync_job_id, a.chunk_id) = (q.sync_job_id, q.chunk_id)
             AND a.lease_token = q.lease_token AND a.attempt_number = q.attempts AND a.status = 'success'
     )
-    UNION ALL SELECT 'a worker lists a chunk that it has not', h.id FROM workers AS w CROSS JOIN unnest(w.held) AS h (id)
+    UNION ALL SELECT 'a worker lists a chunk that it has not', h.id
+        FROM workers AS w CROSS JOIN unnest(w.held) AS h (id)
     LEFT JOIN chunk_processing_queue AS q ON q.chunk_id = h.id AND q.status = 'processing' AND q.worker_id = w.id
     WHERE q.chunk_id IS NULL OR w.ended_at IS NOT NULL
     UNION ALL SELECT 'a ready chunk that no claim and no wake-up finds', chunk_id FROM waiting
@@ -74,7 +80,8 @@ FAULTS = """
     UNION ALL SELECT 'a chunk that is due later and is not woken then', chunk_id FROM waiting
     WHERE turn_at IS NULL AND NOT paused AND (wake_at IS NULL OR wake_at > greatest(available_at, not_before))
     UNION ALL SELECT 'a lane that is not as urgent as its first chunk', mailbox_id FROM waiting
-    WHERE turn_at = first_turn_at AND head_class > class_of(first_turn_at, clock()) AND (wake_at IS NULL OR wake_at > clock())
+    WHERE turn_at = first_turn_at AND head_class > class_of(first_turn_at, clock()) AND (wake_at IS NULL
+        OR wake_at > clock())
     UNION ALL SELECT 'a chunk of a paused job has a turn', q.chunk_id FROM chunk_processing_queue AS q
     INNER JOIN sync_jobs AS j ON j.id = q.sync_job_id
     WHERE q.status = 'pending' AND (j.paused_at IS NOT NULL) <> (q.turn_at IS NOT DISTINCT FROM 'infinity')
@@ -279,7 +286,9 @@ class QueueModel:
 
     def cancelled(self, jobs: Iterable[Job]) -> int:
         """Cancel what is open of these jobs."""
-        return self._change((c for job in jobs for c in job.chunks if c.status in {"pending", "processing"}), "cancelled")
+        return self._change(
+            (c for job in jobs for c in job.chunks if c.status in {"pending", "processing"}), "cancelled"
+        )
 
     def paused(self, jobs: Iterable[Job]) -> int:
         """Give back what runs of these jobs."""
@@ -308,7 +317,9 @@ class QueueModel:
 
 def connect(dsn: str, now: datetime | None = NOON) -> psycopg.Connection[Any]:
     """Connect in autocommit, with a clock that stands at `now`; None: with the real one."""
-    conn = psycopg.connect(dsn, autocommit=True, options="-c search_path=chunk_sync -c timezone=UTC -c lock_timeout=20s")
+    conn = psycopg.connect(
+        dsn, autocommit=True, options="-c search_path=chunk_sync -c timezone=UTC -c lock_timeout=20s"
+    )
     if now is not None:
         tell_time(conn, now)
     return conn
@@ -327,9 +338,11 @@ def faults(conn: psycopg.Connection[Any]) -> list[Any]:
 _ADD_TENANT = "INSERT INTO tenants (name) VALUES (%s) RETURNING id, public_id::text"
 _ADD_MAILBOX = """
     WITH box AS (
-        INSERT INTO mailboxes (tenant_id, name, address, provider) VALUES (%s, %s, %s, 'imap') RETURNING id, tenant_id, public_id
+        INSERT INTO mailboxes (tenant_id, name, address, provider) VALUES (%s, %s, %s, 'imap') RETURNING id,
+            tenant_id, public_id
     ), folder AS (
-        INSERT INTO folders (tenant_id, mailbox_id, key, path, uidvalidity) SELECT tenant_id, id, 'INBOX', 'INBOX', 1 FROM box
+        INSERT INTO folders (tenant_id, mailbox_id, key, path, uidvalidity) SELECT tenant_id, id, 'INBOX', 'INBOX', 1
+            FROM box
     )
     SELECT id, public_id::text FROM box
 """
@@ -343,7 +356,8 @@ _ADD_CHUNKS = """
         estimated_emails, estimated_bytes
     )
     SELECT j.tenant_id, j.mailbox_id, j.id, n, f.id, 1, n * 10 + 1 || ':' || n * 10 + 10, n * 10, n * 10 + 9, 10, 10000
-    FROM sync_jobs AS j INNER JOIN folders AS f ON f.mailbox_id = j.mailbox_id CROSS JOIN generate_series(0, %s - 1) AS n
+    FROM sync_jobs AS j INNER JOIN folders AS f ON f.mailbox_id = j.mailbox_id CROSS JOIN generate_series(0,
+        %s - 1) AS n
     WHERE j.id = %s
 """
 
@@ -351,7 +365,9 @@ _ADD_CHUNKS = """
 def add_tenant(conn: psycopg.Connection[Any], name: str, *, weight: int = 1, limit: int | None = None) -> Tenant:
     """Add a tenant."""
     tenant_id, uuid = _one(conn, _ADD_TENANT, name)
-    conn.execute("UPDATE tenant_lanes SET weight = %s, chunk_limit = %s WHERE tenant_id = %s", (weight, limit, tenant_id))
+    conn.execute(
+        "UPDATE tenant_lanes SET weight = %s, chunk_limit = %s WHERE tenant_id = %s", (weight, limit, tenant_id)
+    )
     return Tenant(tenant_id, uuid, limit)
 
 

@@ -23,14 +23,36 @@ from chunk_sync_tests.factory import (
 )
 
 NOON = "2026-11-22 12:00:00+00"
-CHUNK_JOB_KEYS = set(
-    "queue_id chunk_id lease_token mailbox_id tenant_id parent_sync_job_id chunk_index total_chunks start_offset"
-    " end_offset estimated_emails sync_type sync_from sync_to attempts max_attempts span".split()
-)
-COMPLETION_KEYS = set(
-    "accepted chunk_status will_retry next_attempt_at parent_status parent_progress completed_chunks failed_chunks"
-    " total_chunks".split()
-)
+CHUNK_JOB_KEYS = {
+    "queue_id",
+    "chunk_id",
+    "lease_token",
+    "mailbox_id",
+    "tenant_id",
+    "parent_sync_job_id",
+    "chunk_index",
+    "total_chunks",
+    "start_offset",
+    "end_offset",
+    "estimated_emails",
+    "sync_type",
+    "sync_from",
+    "sync_to",
+    "attempts",
+    "max_attempts",
+    "span",
+}
+COMPLETION_KEYS = {
+    "accepted",
+    "chunk_status",
+    "will_retry",
+    "next_attempt_at",
+    "parent_status",
+    "parent_progress",
+    "completed_chunks",
+    "failed_chunks",
+    "total_chunks",
+}
 
 
 def claim_next(database: Database, worker: str = "w1") -> dict[str, Any]:

@@ -120,7 +120,9 @@ def test_b40_what_else_is_there_cannot_be_read(world: World) -> None:
     with world.acting(TENANT_ROLE, world.bob) as conn:
         readable = [name for name in relations(conn, "r", "p", "v", "m", "f") if columns(conn, name, TENANT_ROLE)]
         assert sorted(READABLE) == readable
-        everything = {name: f"SELECT * FROM chunk_sync.{name}" for name in relations(conn, "r", "p", "v", "m", "f", "S")}
+        everything = {
+            name: f"SELECT * FROM chunk_sync.{name}" for name in relations(conn, "r", "p", "v", "m", "f", "S")
+        }
         refused = {name for name, statement in everything.items() if world.refuses(statement)}
         assert (everything.keys() - READABLE) | HIDDEN_COLUMNS.keys() == refused
         for table, names in HIDDEN_COLUMNS.items():
@@ -208,7 +210,8 @@ def test_b40_every_function_is_refused_or_answers_nothing_of_others(world: World
     """A call is refused, or it is listed here and tells bob of ann's rows that there are none."""
     with world.acting(TENANT_ROLE, world.bob) as conn:
         functions = conn.execute(
-            "SELECT p.proname, string_agg('NULL::' || format_type(a.type, NULL), ', ' ORDER BY a.place) FROM pg_proc AS p"
+            "SELECT p.proname, string_agg('NULL::' || format_type(a.type, NULL), ', ' ORDER BY a.place)"
+            " FROM pg_proc AS p"
             " LEFT JOIN LATERAL unnest(p.proargtypes) WITH ORDINALITY AS a (type, place) ON true"
             " WHERE p.pronamespace = 'chunk_sync'::regnamespace GROUP BY p.oid"
         ).fetchall()
@@ -220,8 +223,10 @@ def test_b40_every_function_is_refused_or_answers_nothing_of_others(world: World
 
 
 RULES: LiteralString = """
-SELECT format('%I is a %s', c.relname, CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'thing of another kind' END)
-FROM pg_class AS c WHERE c.relnamespace = 'chunk_sync'::regnamespace AND c.relkind NOT IN ('r', 'p', 'v', 'i', 'I', 'S', 'c')
+SELECT format('%I is a %s', c.relname, CASE c.relkind WHEN 'm'
+    THEN 'materialized view' ELSE 'thing of another kind' END)
+FROM pg_class AS c WHERE c.relnamespace = 'chunk_sync'::regnamespace AND c.relkind NOT IN ('r', 'p', 'v', 'i', 'I',
+    'S', 'c')
 UNION ALL
 SELECT format('%I is open', c.relname) FROM pg_class AS c
 WHERE c.relnamespace = 'chunk_sync'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> ALL (%(books)s)
@@ -235,7 +240,8 @@ WHERE c.relnamespace = 'chunk_sync'::regnamespace AND c.relkind IN ('r', 'p')
             AND p.qual ~ '^\\(tenant_id = \\( SELECT \\(NULLIF\\(current_setting\\(''app.tenant_id''')
 UNION ALL
 SELECT format('%I reads with its owner''s rights', c.relname) FROM pg_class AS c
-WHERE c.relnamespace = 'chunk_sync'::regnamespace AND c.relkind = 'v' AND NOT coalesce(c.reloptions @> '{security_invoker=true}', false)
+WHERE c.relnamespace = 'chunk_sync'::regnamespace AND c.relkind = 'v'
+    AND NOT coalesce(c.reloptions @> '{security_invoker=true}', false)
 UNION ALL
 SELECT format('%I runs with its owner''s rights', p.proname) FROM pg_proc AS p
 WHERE p.pronamespace = 'chunk_sync'::regnamespace AND p.prosecdef AND p.proname <> ALL (%(definers)s)
@@ -311,14 +317,16 @@ def test_nothing_belongs_to_a_superuser(world: World) -> None:
 
 
 def test_b40_the_owners_rights_are_no_way_in(world: World) -> None:
-    """A view and a function that run with their owner's rights see nothing for a tenant: the tables are closed to it."""
+    """A view and a function that run with their owner's rights see nothing for a tenant: tables are closed to it."""
     with world.acting(None) as conn:
         conn.execute("CREATE VIEW all_jobs AS SELECT * FROM sync_jobs")
         conn.execute(
             "CREATE FUNCTION jobs() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = chunk_sync, pg_temp"
             " AS 'SELECT count(*) FROM sync_jobs'"
         )
-        conn.execute("GRANT SELECT ON all_jobs TO chunk_sync_tenant; GRANT EXECUTE ON FUNCTION jobs TO chunk_sync_tenant")
+        conn.execute(
+            "GRANT SELECT ON all_jobs TO chunk_sync_tenant; GRANT EXECUTE ON FUNCTION jobs TO chunk_sync_tenant"
+        )
         counted = "SELECT (SELECT count(*) FROM all_jobs), jobs()"
         assert [(6, 6)] == conn.execute(counted).fetchall()
         act(conn, TENANT_ROLE, world.bob)

@@ -204,7 +204,7 @@ def test_b07_after_each_way_of_recovery_the_chunk_can_be_claimed(world: World, n
 
 @pytest.mark.parametrize("lost", ["recovery", "timeout"])
 def test_b08_an_exhausted_chunk_is_never_pending(world: World, lost: str) -> None:
-    """At its last attempt a chunk fails with timeout, whether its worker died or told so; and cannot be made pending."""
+    """At its last attempt a chunk fails with timeout, whether its worker died or told so; it cannot be pending."""
     world.job(world.mailbox(), 1)
     worker = world.worker(lease="1 day")
     for _ in range(3):
@@ -231,7 +231,9 @@ def test_b12_three_attempts_are_three_executions(world: World) -> None:
         claimed.append(chunks[0][2])
         due = world.fail(chunks[0], "network")
         world.go_to(due or world.now)
-    logged = "SELECT attempt_number, suggested_retry_delay_ms FROM chunked_sync_health_monitoring ORDER BY attempt_number"
+    logged = (
+        "SELECT attempt_number, suggested_retry_delay_ms FROM chunked_sync_health_monitoring ORDER BY attempt_number"
+    )
     attempts = world.rows(logged)
     assert [1, 2, 3] == claimed == [number for number, _ in attempts]
     assert [2, 4, None] == [delay and delay // 1000 for _, delay in attempts]
@@ -311,7 +313,9 @@ def test_b37_highest_priority_first_and_ties_by_index(world: World) -> None:
     world.wait(1)
     late = world.job(box, 3, priority=30)
     order = [chunk[0] for _ in range(9) for chunk in world.claim(world.worker())]
-    indexes = "SELECT sync_job_id, chunk_index FROM chunk_processing_queue ORDER BY array_position(%s::bigint[], chunk_id)"
+    indexes = (
+        "SELECT sync_job_id, chunk_index FROM chunk_processing_queue ORDER BY array_position(%s::bigint[], chunk_id)"
+    )
     assert [(job.id, index) for job in (high, late, low) for index in range(3)] == world.rows(indexes, order)
 
 
@@ -465,7 +469,12 @@ def check_retry_after(world: World) -> None:
 
 
 MUTATIONS: list[tuple[str, str, str, Callable[[World], None]]] = [
-    ("complete_chunks", "q.lease_token = g.lease_token AND q.status = 'processing'", "q.status = 'processing'", check_token),
+    (
+        "complete_chunks",
+        "q.lease_token = g.lease_token AND q.status = 'processing'",
+        "q.status = 'processing'",
+        check_token,
+    ),
     ("retry_delay_ms", "floor(greatest(backoff_ms(v_policy, p_attempts), p_retry_after_ms)", "(0", check_due),
     ("retry_delay_ms", ", p_retry_after_ms) *", ") *", check_retry_after),
     ("take_chunks", "WHEN c.place <= lane.room THEN", "WHEN true THEN", check_connections),

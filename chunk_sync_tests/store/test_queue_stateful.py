@@ -131,7 +131,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     def observe(self) -> dict[str, int | None]:
         """Read what the breakers say; the room that each provider leaves."""
-        for box_id, breaker, not_before in self.ask(0, "SELECT mailbox_id, breaker::text, not_before FROM mailbox_lanes"):
+        for box_id, breaker, not_before in self.ask(
+            0, "SELECT mailbox_id, breaker::text, not_before FROM mailbox_lanes"
+        ):
             box = next(box for box in self.model.mailboxes if box.id == box_id)
             ready = breaker == "half_open" or (breaker == "open" and not_before <= self.model.now)
             box.breaker, box.not_before = "half_open" if ready else breaker, not_before
@@ -165,7 +167,9 @@ class QueueMachine(RuleBasedStateMachine):
             host = "two.example" if other else "one.example"
             owner = tenants[tenant % len(tenants)]
             self.model.mailboxes.append(add_mailbox(conn, owner, f"b{number}", host=host, limit=limit))
-        conn.execute("UPDATE provider_lanes SET chunk_limit = %s WHERE provider = 'imap:one.example'", (provider_limit,))
+        conn.execute(
+            "UPDATE provider_lanes SET chunk_limit = %s WHERE provider = 'imap:one.example'", (provider_limit,)
+        )
         self.planner = self.one(0, "SELECT open_worker('planner', '100 days')")
         self.workers = [self.open_worker(0), self.open_worker(0)]
         for session, (box, chunks, priority, few) in enumerate(jobs):
@@ -205,7 +209,10 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(session=pick, worker=pick)
     def a_chunk_falls_due(self, session: int, worker: int) -> None:
         """A millisecond before its time nobody gets it, at its time somebody does."""
-        due = min((c.available for c in self.model.chunks if c.status == "pending" and c.available > self.model.now), default=None)
+        due = min(
+            (c.available for c in self.model.chunks if c.status == "pending" and c.available > self.model.now),
+            default=None,
+        )
         if due is None:
             return
         for moment in (due - timedelta(milliseconds=1), due):
@@ -223,7 +230,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(session=pick, worker=pick, limit=st.integers(0, 8))
     def claim_anything(self, session: int, worker: int, limit: int) -> None:
-        """A claim takes due chunks: within all limits, each mailbox's first ones; nothing only when there is nothing."""
+        """A claim takes due chunks: within all limits, each mailbox's first ones; none only if there is none."""
         worker = self.worker(session, worker)
         rooms = self.observe()
         waiting = [chunk for chunk in self.model.chunks if self.model.ready(chunk)]
@@ -231,7 +238,7 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             rows = self.ask(session, "SELECT chunk_id, lease_token, attempts FROM claim_chunks(%s, %s)", worker, limit)
         except psycopg.DatabaseError as error:
-            assert ("CS002", False) == (error.sqlstate, self.model.alive(worker))
+            assert ("CS002", False) == (error.sqlstate, self.model.alive(worker))  # noqa: PT017 - either way is right
             return
         assert self.model.alive(worker)
         assert len(rows) <= limit
@@ -252,7 +259,7 @@ class QueueMachine(RuleBasedStateMachine):
         try:
             rows = self.ask(session, statement, worker, limit, [chunk.id for chunk in wanted])
         except psycopg.DatabaseError as error:
-            assert ("CS002", False) == (error.sqlstate, self.model.alive(worker))
+            assert ("CS002", False) == (error.sqlstate, self.model.alive(worker))  # noqa: PT017 - either way is right
             return
         assert len(rows) <= limit
         assert rows or not eligible
@@ -312,7 +319,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         session=pick, numbers=st.lists(pick, min_size=1, max_size=3), zombies=st.booleans(), account=st.booleans(),
-        category=st.sampled_from([*DELAYS_MS, "network", "rate_limit"]), hint=st.sampled_from([None, None, 500, 90_000]),
+        category=st.sampled_from([*DELAYS_MS, "network", "rate_limit"]),
+        hint=st.sampled_from([None, None, 500, 90_000]),
     )  # fmt: skip
     def fail(
         self, session: int, numbers: list[int], zombies: bool, account: bool, category: str, hint: int | None
@@ -379,7 +387,9 @@ class QueueMachine(RuleBasedStateMachine):
                 self.model.leases.pop(worker, None)
         else:
             silent = self.ask(
-                session, "SELECT id FROM workers WHERE ended_at IS NULL AND heartbeat_at < clock() - make_interval(mins => %s)", minutes
+                session,
+                "SELECT id FROM workers WHERE ended_at IS NULL AND heartbeat_at < clock() - make_interval(mins => %s)",
+                minutes,
             )
             dead = [row[0] for row in silent]
             answer = self.one(session, "SELECT reset_count FROM reset_stuck_chunks(%s)", minutes)
@@ -389,7 +399,9 @@ class QueueMachine(RuleBasedStateMachine):
     def cancel(self, session: int, number: int, scope: str) -> None:
         """Nothing of what is cancelled is pending or running any more."""
         uuid, jobs = self.scope(scope, number)
-        assert self.model.cancelled(jobs) == self.one(session, "SELECT cancel_sync(%s::sync_scope, %s, 'why')", scope, uuid)
+        assert self.model.cancelled(jobs) == self.one(
+            session, "SELECT cancel_sync(%s::sync_scope, %s, 'why')", scope, uuid
+        )
 
     @rule(session=pick, number=pick, scope=scopes, more=st.booleans())
     def pause_or_resume(self, session: int, number: int, scope: str, more: bool) -> None:
@@ -462,7 +474,10 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def every_execution_that_ended_is_one_attempt(self) -> None:
         """One row an execution, with its number: no more, no less."""
-        statement = "SELECT chunk_id, lease_token, status::text, attempt_number FROM chunked_sync_health_monitoring ORDER BY 1, 2"
+        statement = (
+            "SELECT chunk_id, lease_token, status::text, attempt_number FROM chunked_sync_health_monitoring"
+            " ORDER BY 1, 2"
+        )
         assert [(chunk.id, *ended) for chunk in self.model.chunks for ended in chunk.ended] == self.ask(0, statement)
 
 

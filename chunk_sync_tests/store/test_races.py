@@ -1,4 +1,4 @@
-"""Races, each made certain: one connection holds its transaction open while another arrives, or both start at a barrier."""
+"""Races, each made certain: one connection holds its transaction while another arrives, or both start at a barrier."""
 
 from __future__ import annotations
 
@@ -150,8 +150,10 @@ def fail_call(chunks: Sequence[tuple[int, int]], category: str = "network") -> C
     """A batch of failures; answers which were accepted."""
     ids, tokens, size = [c[0] for c in chunks], [c[1] for c in chunks], len(chunks)
     return (
-        "SELECT array_agg(accepted ORDER BY chunk_id)"
-        " FROM fail_chunks(%s::bigint[], %s::bigint[], %s::error_category[], %s::text[])",
+        (
+            "SELECT array_agg(accepted ORDER BY chunk_id)"
+            " FROM fail_chunks(%s::bigint[], %s::bigint[], %s::error_category[], %s::text[])"
+        ),
         (ids, tokens, [category] * size, ["it broke"] * size),
     )
 
@@ -225,7 +227,7 @@ def test_b38_a_claim_gets_nothing_of_a_job_that_is_being_cancelled(queue: Queue)
 
 
 def test_a_cancel_locks_lanes_whose_jobs_open_meanwhile(queue: Queue) -> None:
-    """While the cancel of a tenant waits for one mailbox, a job is planned and claimed in another: it is cancelled too."""
+    """While the cancel of a tenant waits for one mailbox, a job is planned and claimed in another: cancelled too."""
     first = queue.mailbox("first")
     second = add_mailbox(queue.conn, first.tenant, "second")
     queue.job(first, 1)
@@ -303,7 +305,7 @@ def test_a_landing_that_is_under_way_does_not_hold_a_recovery_up(queue: Queue) -
     job = queue.job(queue.mailbox(), 1)
     chunk = queue.claim(queue.open_worker("worker"))[0]
     lander = queue.connect()
-    with pytest.raises(psycopg.DatabaseError, match="not held any more"), lander.transaction():
+    with pytest.raises(psycopg.DatabaseError, match="not held any more"), lander.transaction():  # noqa: PT012 - one landing
         lander.execute("UPDATE sync_chunks SET uids = '9' WHERE id = %s", (chunk[0],))
         assert 1 == ask(later(queue), RECOVER)
         lander.execute(*land_call(chunk))
@@ -363,9 +365,7 @@ def test_b32_a_plan_under_an_open_claim_is_found_whole(queue: Queue) -> None:
     claimer, planner = queue.connect(), queue.connect()
     with claimer.transaction():
         assert 1 == len(claimer.execute(*claim_call(worker)).fetchall())
-        plan = queue._pool.submit(
-            plan_job, planner, queue.planner, box, query("plan_enqueue"), chunks=2, priority=30
-        )
+        plan = queue._pool.submit(plan_job, planner, queue.planner, box, query("plan_enqueue"), chunks=2, priority=30)
         assert queue.waits(planner)
     job = plan.result(10)
     urgent = queue.column("SELECT chunk_id FROM chunk_processing_queue WHERE sync_job_id = %s", job.id)
@@ -444,7 +444,7 @@ def test_a_sweep_leaves_a_worker_that_is_just_claiming(queue: Queue) -> None:
 
 def test_b06_a_sibling_opened_again_opens_the_job_that_was_just_closed(queue: Queue) -> None:
     """The last chunk closes the job, the other one is re-opened: the job is open until that has ended too."""
-    job = queue.job(queue.mailbox(), 2)
+    queue.job(queue.mailbox(), 2)
     worker = queue.open_worker("worker")
     one, two = queue.claim(worker, 2)
     ask(queue.conn, land_call(one))

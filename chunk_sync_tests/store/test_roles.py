@@ -20,7 +20,7 @@ from chunk_sync.store.migrations import migrate
 from chunk_sync.store.retention import run_retention
 from chunk_sync_tests.factory import make_job, make_mailbox
 from chunk_sync_tests.postgres_plugin import PgServer, scratch_folder
-from chunk_sync_tests.two_tenants import SECRET, Connection, World, act, columns, relations
+from chunk_sync_tests.two_tenants import SECRET, Connection, World, columns, relations
 
 CONTENTS = {
     "attachments",
@@ -34,9 +34,21 @@ CONTENTS = {
     "sync_job_folders",
 }
 """What an operator has no business with: messages, where they are, and the migrator's book of objects."""
-NEVER_CHANGED = {"id", "public_id", "tenant_id", "mailbox_id", "sync_job_id", "chunk_id", "lease_token", "address", "keep"}
+NEVER_CHANGED = {
+    "id",
+    "public_id",
+    "tenant_id",
+    "mailbox_id",
+    "sync_job_id",
+    "chunk_id",
+    "lease_token",
+    "address",
+    "keep",
+}
 """Columns that no repair changes."""
-ENGINES = re.compile(r"claim_|complete_|fail_chunk|fail_lane|finish_|heartbeat|open_worker|close_worker|release_|request_|delete_|take_|log_")
+ENGINES = re.compile(
+    r"claim_|complete_|fail_chunk|fail_lane|finish_|heartbeat|open_worker|close_worker|release_|request_|delete_|take_|log_"
+)
 """Functions by which the engine works, and nobody else."""
 REPAIRS: dict[str, LiteralString] = {
     "cleanup_stuck_chunks": "SELECT cleanup_stuck_chunks() = 2",
@@ -345,9 +357,7 @@ HARMS = {
 
 def test_what_breaks_isolation_is_told(cluster: EmbeddedPostgres) -> None:
     """Each way in which isolation is lost has its line, alone; a connection that was open before goes on."""
-    with Database(cluster.url()) as database, psycopg.connect(
-        cluster.url(role=SUPERUSER), autocommit=True
-    ) as admin:
+    with Database(cluster.url()) as database, psycopg.connect(cluster.url(role=SUPERUSER), autocommit=True) as admin:
         migrate(database)
         for told, (harm, remedy) in HARMS.items():
             assert [] == isolation_faults(database)
