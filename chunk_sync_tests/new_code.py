@@ -67,3 +67,12 @@ class NewCode:
             found += [f"{name}: {verdict}" for verdict in verdicts if not verdict.ok]
             assert sum(verdict.in_source for verdict in verdicts), name
         return found
+
+
+def chunks_of(database: Database, mailbox: str) -> list[dict[str, object]]:
+    """Read attempts and status of a mailbox's chunks, job by job."""
+    return database.execute(
+        "SELECT q.sync_job_id, q.attempts, q.status::text FROM chunk_processing_queue AS q"
+        " JOIN mailboxes AS m ON m.id = q.mailbox_id WHERE m.name = %s ORDER BY q.sync_job_id, q.chunk_index",
+        (mailbox,),
+    )

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from chunk_sync import __version__
-from chunk_sync.demo.mailbox import GeneratedMessage
+from chunk_sync.demo.mailbox import GeneratedMessage, iter_messages
 from chunk_sync.demo.maildir import deliver
 from chunk_sync.settings import PROJECT_ROOT, environment
 
@@ -32,6 +32,7 @@ RELEASE_SETTINGS = {"CHUNK_SYNC_CHUNK_MESSAGES": "25", "CHUNK_SYNC_MAX_MESSAGE_B
 """What old and new code run with: small chunks, and a limit that one message of the test material exceeds."""
 HALF_DONE = ("Dead", "Done", "Held", "Lost", "Retry", "Waiting")
 """Folders of a mailbox to be left half done, a chunk each, in this order: what a driver's `hold` makes of them."""
+BUSY_CHUNKS = 24
 _ANSWER_SECONDS = 60.0
 
 Version = tuple[int, ...]
@@ -130,6 +131,31 @@ def this_code() -> Release:
 def half_done_maildir(path: Path, messages: Iterable[GeneratedMessage]) -> None:
     """Write a Maildir whose folders a driver's `hold` knows, with messages in each."""
     deliver(path, (dataclasses.replace(m, folder=HALF_DONE[i % len(HALF_DONE)]) for i, m in enumerate(messages)))
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Maildirs: `whole` to be synced to the end, `half` to be left half done, `busy` with many chunks."""
+
+    whole: Path
+    half: Path
+    busy: Path
+
+    @classmethod
+    def written(cls, folder: Path) -> Mail:
+        """Write mail with attachments, broken messages, one above the limit, and the same bytes in two mailboxes."""
+        mail = cls(folder / "whole", folder / "half", folder / "busy")
+        messages = list(iter_messages(48))
+        deliver(mail.whole, messages[:-3])
+        large = dataclasses.replace(messages[0], raw=messages[0].raw + b"x" * (1 << 20))
+        half_done_maildir(mail.half, [messages[0], large, *messages[1:24]])
+        many = iter_messages(BUSY_CHUNKS * 25, profile="small")
+        deliver(mail.busy, (dataclasses.replace(message, folder="INBOX") for message in many))
+        return mail
+
+    def arrive(self) -> None:
+        """Deliver what is new in `whole`."""
+        deliver(self.whole, list(iter_messages(48))[-3:])
 
 
 def parsed(version: str) -> Version:

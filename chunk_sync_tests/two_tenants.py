@@ -52,8 +52,8 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
         tenant=name,
     )
     ended = make_job(database, mailbox, chunks=1)
-    done = open_worker(database, f"worker of {name}, ended")
-    complete(database, claim(database, ended, done)[0])
+    idle = open_worker(database, f"idle worker of {name}")
+    complete(database, claim(database, ended, idle)[0])
     archived = _public_id(database, ended.id)
     database.execute("SELECT archive_sync_job(%s::uuid, %s)", (archived, f"{name} asked for it"))
     job = make_job(database, mailbox, chunks=5)
@@ -133,6 +133,9 @@ class World:
         self.connection = connection
         self.ann = make_tenant(database, owner, "ann")
         self.bob = make_tenant(database, owner, "bob")
+        shared = open_worker(database, "worker of both")
+        for tenant in (self.ann, self.bob):
+            claim(database, tenant.job, shared)
 
     @contextmanager
     def acting(self, role: str | None, tenant: Tenant | None = None) -> Iterator[Connection]:

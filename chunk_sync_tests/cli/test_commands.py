@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chunk_sync.demo.maildir import demo_maildir
-from chunk_sync.store.database import Database
+from chunk_sync.store.database import Database, sql_folder
 from chunk_sync_tests.e2e.installation import run_cli
 from chunk_sync_tests.factory import claim, complete, make_job, make_mailbox, open_worker
 from chunk_sync_tests.servers.pymap import PymapServer
@@ -84,11 +84,15 @@ def test_a_schema_that_is_missing_names_the_command(empty_database: Database, tm
     """Your own database is not migrated behind your back."""
     variables = {"CHUNK_SYNC_DSN": empty_database.dsn}
     done = run_cli(tmp_path / "home", "status", variables=variables)
-    assert (1, "error: the database is at schema 0, this code needs 1: run `./chunk-sync migrate`\n") == (
+    newest = len(list((sql_folder() / "migrations").iterdir()))
+    assert (1, f"error: the database is at schema 0, this code needs {newest}: run `./chunk-sync migrate`\n") == (
         done.returncode,
         done.stderr,
     )
-    assert "schema 1: applied 1 migrations" in run_cli(tmp_path / "home", "migrate", variables=variables).stdout
+    assert (
+        f"schema {newest}: applied {newest} migrations"
+        in run_cli(tmp_path / "home", "migrate", variables=variables).stdout
+    )
     assert "no sync was asked for yet" in run_cli(tmp_path / "home", "status", variables=variables).stdout
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import psutil
 import pytest
@@ -151,7 +151,8 @@ def test_kill_9_of_postgresql_half_way(installation: Installation, dovecot: Dove
     pid = int((installation.home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
     postmaster = psutil.Process(pid)
     for process in [postmaster, *postmaster.children(recursive=True)]:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # a backend that had just ended
+            process.kill()
     installation.wait_for(
         lambda: True if "PostgreSQL had ended" in installation.output() else None, 60, "restart of PostgreSQL"
     )

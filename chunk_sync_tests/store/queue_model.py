@@ -70,10 +70,6 @@ FAULTS = """
         SELECT FROM chunked_sync_health_monitoring AS a WHERE (a.sync_job_id, a.chunk_id) = (q.sync_job_id, q.chunk_id)
             AND a.lease_token = q.lease_token AND a.attempt_number = q.attempts AND a.status = 'success'
     )
-    UNION ALL SELECT 'a worker lists a chunk that it has not', h.id
-        FROM workers AS w CROSS JOIN unnest(w.held) AS h (id)
-    LEFT JOIN chunk_processing_queue AS q ON q.chunk_id = h.id AND q.status = 'processing' AND q.worker_id = w.id
-    WHERE q.chunk_id IS NULL OR w.ended_at IS NOT NULL
     UNION ALL SELECT 'a ready chunk that no claim and no wake-up finds', chunk_id FROM waiting
     WHERE turn_at < 'infinity' AND head_class IS NULL AND NOT paused AND not_before <= clock()
         AND (wake_at IS NULL OR wake_at > clock())

@@ -470,7 +470,7 @@ def test_b06_the_last_chunk_does_not_close_a_job_whose_sibling_was_just_opened_a
 
 
 def two_workers(queue: Queue) -> tuple[int, int, list[tuple[int, int]], str]:
-    """Two mailboxes of a tenant, the first one's chunk in the hands of the later worker; ids, chunks, tenant."""
+    """Two mailboxes of a tenant, the first one's chunk with the later worker: both workers, both chunks, the tenant."""
     one = queue.mailbox("one")
     two = add_mailbox(queue.conn, one.tenant, "two")
     early, late = queue.open_worker("early"), queue.open_worker("late")
@@ -487,20 +487,28 @@ BATCHES: dict[str, Callable[[list[tuple[int, int]], str], Call]] = {
     "release": lambda chunks, _: ("SELECT release_chunks(%s, %s)", ([c[0] for c in chunks], [c[1] for c in chunks])),
     "cancel": lambda _, tenant: cancel_call("tenant", tenant),
     "pause": lambda _, tenant: pause_call("tenant", tenant),
-    "recover": lambda *_: RECOVER,
     "reset": lambda *_: ("SELECT reset_count FROM reset_stuck_chunks(1)", ()),
 }
 
 
 @pytest.mark.parametrize("name", list(BATCHES))
 def test_no_deadlock_whatever_takes_chunks_from_two_workers(queue: Queue, name: str) -> None:
-    """Workers are locked last and in one order: who waits for the earlier one does not hold the later one."""
+    """Who takes chunks from workers does not wait for them; a heartbeat or a claim may hold their rows."""
     early, late, chunks, tenant = two_workers(queue)
-    holder, taker, probe = queue.connect(), later(queue), queue.connect()
+    holder, taker = queue.connect(), later(queue)
+    with holder.transaction():
+        holder.execute("SELECT FROM workers WHERE id IN (%s, %s) FOR UPDATE", (early, late))
+        queue.start(taker, BATCHES[name](chunks, tenant)).result(10)
+
+
+def test_no_deadlock_between_a_sweep_and_workers(queue: Queue) -> None:
+    """The sweep ends workers last and in one order: while it waits for the earlier one the later one is free."""
+    early, late, _, _ = two_workers(queue)
+    holder, sweeper, probe = queue.connect(), later(queue), queue.connect()
     with holder.transaction():
         holder.execute("SELECT FROM workers WHERE id = %s FOR UPDATE", (early,))
-        future = queue.start(taker, BATCHES[name](chunks, tenant))
-        assert queue.waits(taker)
+        future = queue.start(sweeper, RECOVER)
+        assert queue.waits(sweeper)
         probe.execute("SELECT FROM workers WHERE id = %s FOR UPDATE NOWAIT", (late,))
     future.result(10)
 
@@ -609,8 +617,8 @@ def test_b35_a_limit_over_mailboxes_holds_against_eight_claimers(queue: Queue, l
     assert 5 == max(most)
 
 
-def test_heartbeats_claims_and_completions_of_one_worker_do_not_lose_its_list(queue: Queue) -> None:
-    """Three threads of a worker write its row at once; at the end it holds nothing and is still alive."""
+def test_heartbeats_claims_and_completions_of_one_worker_wait_for_one_another(queue: Queue) -> None:
+    """Three threads of a worker need its row at once; at the end nothing is held and it is still alive."""
     for number in range(4):
         queue.job(queue.mailbox(f"b{number}"), 60)
     worker = queue.open_worker("worker")
@@ -628,4 +636,4 @@ def test_heartbeats_claims_and_completions_of_one_worker_do_not_lose_its_list(qu
 
     one, two, refused = queue.together([work, work, beat])
     assert (240, 0) == (one + two, refused)
-    assert [[]] == queue.column("SELECT held FROM workers WHERE id = %s", worker)
+    assert [0] == queue.column("SELECT count(*) FROM held_by(ARRAY[%s::bigint])", worker)

@@ -335,9 +335,11 @@ def test_a_worker_goes_after_all_that_names_it(database: Database) -> None:
     database.execute("UPDATE sync_jobs SET plan_worker_id = %s", (worker,))
     assert NOTHING | {"dispatches": 1} == run_retention(database)
     database.execute("UPDATE sync_jobs SET plan_worker_id = NULL")
-    database.execute("UPDATE workers SET held = %s", (job.chunk_ids,))  # recovery is still to take them from it
+    database.execute("UPDATE workers SET lease_until = 'infinity', ended_at = NULL")
+    (chunk,) = claim(database, job, worker)
+    database.execute("UPDATE workers SET ended_at = clock() - interval '2 days'")
     assert NOTHING == run_retention(database)
-    database.execute("UPDATE workers SET held = '{}'")
+    complete(database, chunk)
     assert NOTHING | {"workers": 1} == run_retention(database)
 
 

@@ -50,15 +50,32 @@ ENGINES = re.compile(
     r"claim_|complete_|fail_chunk|fail_lane|finish_|heartbeat|open_worker|close_worker|release_|request_|delete_|take_|log_"
 )
 """Functions by which the engine works, and nobody else."""
+OWNERS = [
+    "UPDATE audit_log SET reason = ''",
+    "DELETE FROM audit_log",
+    "TRUNCATE audit_log",
+    "SELECT FROM audit_log FOR UPDATE",
+    "INSERT INTO audit_log (action, at) VALUES ('x', 'epoch')",
+    "INSERT INTO audit_log (action, login) VALUES ('x', 'somebody')",
+    "ALTER TABLE audit_log DISABLE ROW LEVEL SECURITY",
+    "DROP TABLE audit_log",
+    "DROP POLICY engine ON audit_log",
+    "DELETE FROM schema_migrations",
+    "CREATE TABLE chunk_sync.mine (id int)",
+    "CREATE FUNCTION chunk_sync.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "DROP FUNCTION clock",
+    "CREATE ROLE somebody",
+]
+"""What only the owner may."""
 REPAIRS: dict[str, LiteralString] = {
-    "cleanup_stuck_chunks": "SELECT cleanup_stuck_chunks() = 2",
-    "reset_stuck_chunks": "SELECT reset_count = 2 FROM reset_stuck_chunks(10)",
+    "cleanup_stuck_chunks": "SELECT cleanup_stuck_chunks() = 4",
+    "reset_stuck_chunks": "SELECT reset_count = 4 FROM reset_stuck_chunks(10)",
     "recover_plans": "SELECT recover_plans() = 1",
     "repair_lanes": "SELECT repair_lanes() = 1",
     "force_reset_chunk, of a dead letter": "SELECT force_reset_chunk(%(dead)s, 'why') ->> 'success' = 'true'",
     "force_reset_chunk, of a running one": "SELECT force_reset_chunk(%(running)s, 'why') ->> 'success' = 'true'",
     "force_reset_chunk, of a completed one": "SELECT force_reset_chunk(%(landed)s, 'why') ->> 'success' = 'true'",
-    "reset_sync_job_chunks": "SELECT reset_sync_job_chunks(%(job)s, 'why') ->> 'reset_count' = '2'",
+    "reset_sync_job_chunks": "SELECT reset_sync_job_chunks(%(job)s, 'why') ->> 'reset_count' = '3'",
     "reopen_chunk": "SELECT reopen_chunk(%(dead)s, 'why') = 'failed'",
     "archive_sync_job": "SELECT archive_sync_job(%(archived)s, 'why')::text = ''",
     **{
@@ -82,30 +99,12 @@ def test_b48_b51_where_a_password_is_stays_with_the_engine(world: World, role: s
     assert [f"{SECRET}ANN", f"{SECRET}BOB"] == [row["credential"] for row in found]
 
 
-@pytest.mark.parametrize("role", [APP_ROLE, OPERATOR_ROLE, TENANT_ROLE])
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE audit_log SET reason = ''",
-        "DELETE FROM audit_log",
-        "TRUNCATE audit_log",
-        "SELECT FROM audit_log FOR UPDATE",
-        "INSERT INTO audit_log (action, at) VALUES ('x', 'epoch')",
-        "INSERT INTO audit_log (action, login) VALUES ('x', 'somebody')",
-        "ALTER TABLE audit_log DISABLE ROW LEVEL SECURITY",
-        "DROP TABLE audit_log",
-        "CREATE TABLE chunk_sync.mine (id int)",
-        "CREATE FUNCTION chunk_sync.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "DROP POLICY engine ON audit_log",
-        "DELETE FROM schema_migrations",
-        "CREATE ROLE somebody",
-    ],
-)
-def test_no_role_changes_the_audit_log_or_the_schema(world: World, role: str, statement: str) -> None:
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_changes_the_audit_log_or_the_schema(world: World, role: str) -> None:
     """What was done stays written down; only the owner makes tables, functions and rules."""
     with world.acting(role, world.bob) as conn:
         conn.execute("SET LOCAL search_path = chunk_sync")
-        assert world.refuses(statement)
+        assert [] == [statement for statement in OWNERS if not world.refuses(statement)]
 
 
 def test_the_engine_works_for_everybody_and_is_named(world: World) -> None:
@@ -173,7 +172,7 @@ def troubled(world: World) -> dict[str, object]:
 def test_an_operator_sets_right_what_is_stuck(world: World, troubled: dict[str, object], what: str) -> None:
     """Each repair works with an operator's rights, on any tenant, and the log has who logged in and why."""
     if what == "repair_lanes":
-        world.owner.execute("UPDATE mailbox_lanes SET running = running + 1 WHERE tenant_id = %s", (world.ann.id,))
+        world.owner.execute("UPDATE mailbox_lanes SET held = held || 0::bigint WHERE tenant_id = %s", (world.ann.id,))
     with world.acting(OPERATOR_ROLE) as conn:
         before = conn.execute("SELECT max(id) FROM audit_log").fetchall()[0][0]
         assert [(True,)] == conn.execute(REPAIRS[what], troubled).fetchall()

@@ -34,6 +34,6 @@ BEGIN
             jsonb_build_object('scope', p_scope));
         v_total := v_total + v_count;
     END LOOP;
-    PERFORM put_back(v_running);                 -- of all jobs at once: workers are locked last, and in their order
+    PERFORM put_back(v_running);
     RETURN v_total;
 END $$;

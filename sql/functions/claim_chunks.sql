@@ -9,7 +9,9 @@
 -- mark moves after 20 ms, and is void after a second and when a lane has opened since (a sequence tells so at once).
 CREATE OR REPLACE FUNCTION claim_chunks(p_worker_id bigint, p_limit integer, p_chunk_ids bigint[] DEFAULT NULL)
 RETURNS TABLE (chunk_id bigint, lease_token bigint, attempts smallint, max_attempts smallint)
-LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off  -- however small the tables were at first
+AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := clock();
@@ -24,6 +26,7 @@ DECLARE
     v_afresh boolean;
     v_class smallint := 0;
     v_vtime bigint := 0;
+    v_mailbox_id bigint := 0;
     v_tids tid[];
     v_first bigint;
     v_tenant_id bigint;
@@ -41,28 +44,32 @@ BEGIN
     SELECT s.last_value, c.last_value, EXISTS (SELECT FROM tenant_lanes AS t WHERE t.chunk_limit IS NOT NULL)
         OR EXISTS (SELECT FROM provider_lanes AS p WHERE p.chunk_limit IS NOT NULL OR p.breaker <> 'closed')
     INTO v_openings, v_clock, v_limited FROM lane_openings AS s CROSS JOIN lane_clock AS c;
-    v_afresh := v_mark IS NULL OR v_mark[3]::bigint <> v_openings
-        OR v_seconds - v_mark[4]::double precision NOT BETWEEN 0 AND 1;
+    v_afresh := v_mark IS NULL OR v_mark[4]::bigint <> v_openings
+        OR v_seconds - v_mark[5]::double precision NOT BETWEEN 0 AND 1;
     IF v_afresh THEN
         PERFORM wake_lanes();
-        v_mark := ARRAY[0, 0, v_openings, v_seconds, 0]::text[];
+        v_mark := ARRAY[0, 0, 0, v_openings, v_seconds, 0]::text[];
     END IF;
     v_class := v_mark[1];
     v_vtime := v_mark[2];
+    v_mailbox_id := v_mark[3];
     WHILE v_left > 0 LOOP
-        IF v_seconds - v_mark[5]::double precision NOT BETWEEN 0 AND 0.02 THEN
-            SELECT l.head_class, l.vtime INTO v_class, v_vtime FROM mailbox_lanes AS l
-            WHERE l.head_class IS NOT NULL AND (l.head_class, l.vtime) >= (v_class, v_vtime) ORDER BY l.head_class,
-                l.vtime LIMIT 1;
-            v_mark := ARRAY[coalesce(v_class, 0), coalesce(v_vtime, 0), v_openings, v_mark[4], v_seconds]::text[];
+        IF v_seconds - v_mark[6]::double precision NOT BETWEEN 0 AND 0.02 THEN
+            SELECT l.head_class, l.vtime, l.mailbox_id INTO v_class, v_vtime, v_mailbox_id FROM mailbox_lanes AS l
+            WHERE l.head_class IS NOT NULL
+                AND (l.head_class, l.vtime, l.mailbox_id) >= (v_class, v_vtime, v_mailbox_id)
+            ORDER BY l.head_class, l.vtime, l.mailbox_id LIMIT 1;
+            v_mark := ARRAY[coalesce(v_class, 0), coalesce(v_vtime, 0), coalesce(v_mailbox_id, 0), v_openings,
+                v_mark[5], v_seconds]::text[];
             PERFORM set_config('chunk_sync.claim_mark', array_to_string(v_mark, ' '), false);
         END IF;
         SELECT array_agg(x.tid), min(x.vtime), min(x.tenant_id), min(x.provider) INTO v_tids, v_first, v_tenant_id,
             v_provider
         FROM (
             SELECT l.ctid AS tid, l.vtime, l.tenant_id, l.provider FROM mailbox_lanes AS l
-            WHERE l.head_class IS NOT NULL AND (l.head_class, l.vtime) >= (v_class, v_vtime)
-                AND l.running < CASE l.breaker WHEN 'half_open' THEN 1 ELSE l.connection_limit END
+            WHERE l.head_class IS NOT NULL
+                AND (l.head_class, l.vtime, l.mailbox_id) >= (v_class, v_vtime, v_mailbox_id)
+                AND cardinality(l.held) < CASE l.breaker WHEN 'half_open' THEN 1 ELSE l.connection_limit END
                 AND l.tenant_id <> ALL (v_full_tenants) AND l.provider <> ALL (v_full_providers)
             ORDER BY l.head_class, l.vtime, l.mailbox_id
             LIMIT CASE WHEN v_limited THEN 1 ELSE (v_left + 3) / 4 END FOR NO KEY UPDATE SKIP LOCKED
@@ -71,9 +78,10 @@ BEGIN
             EXIT WHEN v_taken <> '{}' OR v_afresh;
             v_afresh := true;                    -- nothing so far: look properly before saying so
             PERFORM wake_lanes();
-            v_mark := ARRAY[0, 0, v_openings, v_seconds, 0]::text[];
+            v_mark := ARRAY[0, 0, 0, v_openings, v_seconds, 0]::text[];
             v_class := 0;
             v_vtime := 0;
+            v_mailbox_id := 0;
             v_full_tenants := '{}';
             v_full_providers := '{}';
             CONTINUE;

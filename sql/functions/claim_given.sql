@@ -30,7 +30,7 @@ BEGIN
                 AND q.turn_at < 'infinity'
             ORDER BY q.turn_at, q.chunk_id
             LIMIT greatest(least(
-                CASE v_lane.breaker WHEN 'half_open' THEN 1 ELSE v_lane.connection_limit END - v_lane.running,
+                CASE v_lane.breaker WHEN 'half_open' THEN 1 ELSE v_lane.connection_limit END - cardinality(v_lane.held),
                 v_left, v_tenant_room, v_provider_room), 0)
         ), taken AS (
             UPDATE chunk_processing_queue AS q
@@ -44,7 +44,7 @@ BEGIN
         INTO v_round FROM taken AS t;
         CONTINUE WHEN v_round = '{}';
         UPDATE mailbox_lanes AS l
-        SET version = l.version + 1, running = l.running + cardinality(v_round),
+        SET version = l.version + 1, held = l.held || ARRAY(SELECT t.chunk_id FROM unnest(v_round) AS t),
             claimed_total = l.claimed_total + cardinality(v_round), vtime = l.vtime + cardinality(v_round) * l.stride
         WHERE l.mailbox_id = v_lane.mailbox_id;
         PERFORM refresh_lane(v_lane.mailbox_id);
@@ -52,8 +52,7 @@ BEGIN
         v_left := p_limit - cardinality(v_taken);
     END LOOP;
     -- Last, and in the same breath: a worker that was ended meanwhile has claimed nothing.
-    UPDATE workers AS w SET held = w.held || ARRAY(SELECT t.chunk_id FROM unnest(v_taken) AS t)
-    WHERE w.id = p_worker_id AND w.ended_at IS NULL AND w.lease_until >= v_now;
+    PERFORM FROM workers AS w WHERE w.id = p_worker_id AND w.ended_at IS NULL AND w.lease_until >= v_now FOR SHARE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'worker % has no lease', p_worker_id USING ERRCODE = 'CS002';
     END IF;

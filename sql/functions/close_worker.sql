@@ -8,13 +8,17 @@ BEGIN
     -- What it claims while we look is found by another look; what cannot be found is left to the end of its lease.
     FOR v_look IN 1..5 LOOP
         v_released := v_released + (
-            SELECT count(*) FROM workers AS w CROSS JOIN LATERAL release_chunks(w.held, ARRAY(
-                SELECT q.lease_token FROM unnest(w.held) WITH ORDINALITY AS h (id, place)
-                LEFT JOIN chunk_processing_queue AS q ON q.chunk_id = h.id AND q.worker_id = w.id ORDER BY h.place
-            )) WHERE w.id = p_worker_id
+            SELECT count(r.chunk_id) FROM (
+                SELECT array_agg(h.chunk_id) AS chunk_ids, array_agg(h.lease_token) AS lease_tokens
+                FROM held_by(ARRAY[p_worker_id]) AS h
+            ) AS h CROSS JOIN LATERAL release_chunks(h.chunk_ids, h.lease_tokens) AS r (chunk_id)
         );
-        UPDATE workers SET ended_at = clock() WHERE id = p_worker_id AND ended_at IS NULL AND held = '{}';
-        EXIT WHEN FOUND OR NOT EXISTS (SELECT FROM workers AS w WHERE w.id = p_worker_id AND w.ended_at IS NULL);
+        BEGIN
+            UPDATE workers SET ended_at = clock() WHERE id = p_worker_id AND ended_at IS NULL;  -- its last claim ends
+            EXIT WHEN NOT EXISTS (SELECT FROM held_by(ARRAY[p_worker_id]));
+            RAISE EXCEPTION USING ERRCODE = 'CS007';
+        EXCEPTION WHEN SQLSTATE 'CS007' THEN     -- undone: lanes are never locked after a worker
+        END;
     END LOOP;
     UPDATE dispatches SET ended_at = clock() WHERE worker_id = p_worker_id AND ended_at IS NULL;
     RETURN v_released;

@@ -6,7 +6,8 @@ CREATE OR REPLACE FUNCTION complete_chunks(
     p_absent integer[] DEFAULT NULL, p_quarantined integer[] DEFAULT NULL, p_bytes bigint[] DEFAULT NULL,
     p_processing_time_ms integer[] DEFAULT NULL, p_memory_usage bigint[] DEFAULT NULL, p_metadata jsonb[] DEFAULT NULL
 ) RETURNS TABLE (chunk_id bigint, outcome text)
-LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := clock();
@@ -25,7 +26,9 @@ BEGIN
         SELECT l.ctid AS tid FROM mailbox_lanes AS l WHERE l.mailbox_id = u.mailbox_id
             ORDER BY l.version DESC LIMIT 1 FOR NO KEY UPDATE
     ) AS x;
-    WITH done AS (
+    WITH locked AS MATERIALIZED (
+        SELECT l.ctid AS tid, l.mailbox_id FROM mailbox_lanes AS l WHERE l.ctid = ANY (v_lanes)
+    ), done AS (
         UPDATE chunk_processing_queue AS q
         SET status = 'completed', completed_at = v_now, error_category = NULL, emails_inserted = coalesce(g.inserted,
             0),
@@ -43,10 +46,13 @@ BEGIN
                 '{}') AS metadata,
             q.emails_inserted + q.emails_unchanged + q.emails_absent + q.emails_quarantined AS emails
     ), lane AS (
-        UPDATE mailbox_lanes AS l SET running = l.running - d.count, breaker = 'closed', breaker_failures = 0,
-            breaker_trips = 0
-        FROM (SELECT done.mailbox_id, count(*)::integer AS count FROM done GROUP BY done.mailbox_id) AS d
-        WHERE l.ctid = ANY (v_lanes) AND d.mailbox_id = l.mailbox_id
+        UPDATE mailbox_lanes AS l SET held = ARRAY(SELECT h.id FROM unnest(l.held) AS h (id)
+            WHERE h.id <> ALL (d.chunk_ids)), breaker = 'closed', breaker_failures = 0, breaker_trips = 0
+        FROM (
+            SELECT x.tid, array_agg(done.chunk_id) AS chunk_ids FROM done INNER JOIN locked AS x
+                ON x.mailbox_id = done.mailbox_id GROUP BY x.tid
+        ) AS d
+        WHERE l.ctid = ANY (v_lanes) AND d.tid = l.ctid
         RETURNING l.mailbox_id, l.provider
     ), attempt AS (
         INSERT INTO chunked_sync_health_monitoring (
@@ -72,10 +78,6 @@ BEGIN
             FROM done AS x GROUP BY x.sync_job_id
         ) AS d WHERE j.id = d.id
         RETURNING j.id, j.completed_chunks + j.failed_chunks + j.cancelled_chunks = j.total_chunks AS ended
-    ), worker AS (
-        UPDATE workers AS w
-        SET held = ARRAY(SELECT h.id FROM unnest(w.held) AS h (id) EXCEPT SELECT d.chunk_id FROM done AS d)
-        WHERE w.id = ANY (ARRAY(SELECT d.worker_id FROM done AS d ORDER BY d.worker_id))
     )
     SELECT coalesce(array_agg(d.chunk_id), '{}'), array_agg(d.lease_token), (SELECT array_agg(DISTINCT l.provider)
         FROM lane AS l),
@@ -85,8 +87,7 @@ BEGIN
     FOREACH v_job_id IN ARRAY v_ended LOOP
         PERFORM settle_sync_job(v_job_id, 0, 0, 0, 0, 0);  -- closes it
     END LOOP;
-    -- A chunk has landed, so its provider is well. Workers are the last that is waited for: when a claim holds the
-    -- provider's row, the next completion says so.
+    -- A chunk has landed, so its provider is well. When a claim holds the provider's row, the next completion says so.
     IF v_ill THEN
         UPDATE provider_lanes SET breaker = 'closed', breaker_trips = 0, not_before = 'epoch' WHERE provider IN (
             SELECT p.provider FROM provider_lanes AS p WHERE p.breaker <> 'closed' AND p.provider = ANY (v_providers)

@@ -45,5 +45,5 @@ BEGIN
         RETURN QUERY SELECT v_given.chunk_id, true, CASE WHEN v_next IS NULL
             THEN 'failed' ELSE 'pending' END::chunk_status, v_next;
     END LOOP;
-    PERFORM put_back(v_ended);                   -- all at once: workers are locked last, and in their order
+    PERFORM put_back(v_ended);
 END $$;

@@ -1,9 +1,7 @@
--- Renew the leases of several workers, see heartbeat; returns those that still have one, with the chunks they hold.
--- A chunk that a worker works on and that is not in its list was taken away (cancelled, paused, reset): it must stop.
+-- Renew the leases of several workers, see heartbeat. Returns those that still have one.
 CREATE OR REPLACE FUNCTION heartbeat_workers(p_worker_ids bigint[], p_lease interval DEFAULT '60 s')
-RETURNS TABLE (worker_id bigint, held bigint[])
+RETURNS SETOF bigint
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     v_now timestamptz := clock();
 BEGIN
@@ -11,5 +9,5 @@ BEGIN
     UPDATE workers AS w SET heartbeat_at = v_now, lease_until = greatest(w.lease_until, v_now + p_lease)
     FROM (SELECT x.id FROM workers AS x WHERE x.id = ANY (p_worker_ids) ORDER BY x.id FOR NO KEY UPDATE) AS ours
     WHERE w.id = ours.id AND w.ended_at IS NULL AND w.lease_until >= v_now
-    RETURNING w.id, w.held;
+    RETURNING w.id;
 END $$;

@@ -34,6 +34,5 @@ BEGIN
                 v_queue.worker_id,
             v_queue.started_at;
     END LOOP;
-    PERFORM put_back(v_ended);                   -- all at once: workers are locked last, and in their order
-    PERFORM let_go(p_chunk_ids, p_worker_ids);   -- whatever else is on their lists was never theirs or is not any more
+    PERFORM put_back(v_ended);
 END $$;

@@ -18,14 +18,14 @@ BEGIN
     v_dead := ARRAY(SELECT w.id FROM workers AS w WHERE w.ended_at IS NULL AND (w.lease_until < v_now
         OR w.run_id = ANY (p_run_ids)));
     FOR v_row IN SELECT * FROM recover_chunks(
-        ARRAY(SELECT h.id FROM workers AS w CROSS JOIN unnest(w.held) AS h (id) WHERE w.id = ANY (v_dead)
-            ORDER BY h.id LIMIT p_limit),
-        v_dead, 'lease expired'
+        ARRAY(SELECT h.chunk_id FROM held_by(v_dead) AS h ORDER BY h.chunk_id LIMIT p_limit), v_dead, 'lease expired'
     ) LOOP
         RETURN QUERY SELECT v_row.chunk_id, v_row.sync_job_id, v_row.chunk_index, v_row.chunk_status, v_row.attempts,
             (SELECT w.run_id FROM workers AS w WHERE w.id = v_row.worker_id);
     END LOOP;
-    UPDATE workers AS w SET ended_at = v_now WHERE w.id = ANY (v_dead) AND w.held = '{}';
+    PERFORM FROM workers AS w WHERE w.id = ANY (v_dead) ORDER BY w.id FOR NO KEY UPDATE;  -- a last claim ends first
+    UPDATE workers AS w SET ended_at = v_now WHERE w.id = ANY (v_dead)
+        AND w.id <> ALL (ARRAY(SELECT h.worker_id FROM held_by(v_dead) AS h));
     UPDATE dispatches AS d SET ended_at = v_now FROM workers AS w
     WHERE d.ended_at IS NULL AND w.id = d.worker_id AND w.ended_at IS NOT NULL;
     UPDATE dispatches AS d SET ended_at = v_now WHERE d.ended_at IS NULL AND d.worker_id IS NULL

@@ -5,19 +5,14 @@ DECLARE
     v_drift record;
     v_count integer := 0;
 BEGIN
-    FOR v_drift IN
+    PERFORM lock_lanes(ARRAY(SELECT d.mailbox_id FROM lane_drift() AS d));
+    FOR v_drift IN                               -- looked at again, under the locks
         SELECT d.mailbox_id, jsonb_agg(to_jsonb(d)) AS details FROM lane_drift() AS d GROUP BY d.mailbox_id
             ORDER BY d.mailbox_id
     LOOP
         PERFORM lock_lanes(ARRAY[v_drift.mailbox_id]);
-        UPDATE workers AS w SET held = w.held || q.chunk_ids, ended_at = NULL FROM (  -- its lease ends it
-            SELECT c.worker_id, array_agg(c.chunk_id) AS chunk_ids FROM chunk_processing_queue AS c
-            WHERE c.mailbox_id = v_drift.mailbox_id AND c.status = 'processing'
-                AND NOT EXISTS (SELECT FROM workers AS x WHERE x.id = c.worker_id AND c.chunk_id = ANY (x.held))
-            GROUP BY c.worker_id
-        ) AS q WHERE w.id = q.worker_id;
-        UPDATE mailbox_lanes AS l SET running = (
-            SELECT count(*) FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id
+        UPDATE mailbox_lanes AS l SET held = ARRAY(
+            SELECT q.chunk_id FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id
                 AND q.status = 'processing'
         ) WHERE l.mailbox_id = v_drift.mailbox_id;
         PERFORM refresh_lane(v_drift.mailbox_id, 'epoch'::timestamptz, 0);
@@ -25,5 +20,10 @@ BEGIN
             v_drift.details);
         v_count := v_count + 1;
     END LOOP;
+    -- Who has ended and has a chunk that runs has not ended: its lease does.
+    UPDATE workers AS w SET ended_at = NULL WHERE w.id = ANY (ARRAY(
+        SELECT x.id FROM chunk_processing_queue AS q INNER JOIN workers AS x ON x.id = q.worker_id
+        WHERE q.status = 'processing' AND x.ended_at IS NOT NULL
+    ));
     RETURN v_count;
 END $$;

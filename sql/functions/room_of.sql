@@ -22,11 +22,11 @@ BEGIN
     END IF;
     -- Counted in a statement after the lock: other claims are out, and completions only make room.
     IF tenant_room > 0 THEN
-        tenant_room := tenant_room - (SELECT coalesce(sum(l.running), 0) FROM mailbox_lanes AS l
+        tenant_room := tenant_room - (SELECT coalesce(sum(cardinality(l.held)), 0) FROM mailbox_lanes AS l
             WHERE l.tenant_id = p_tenant_id);
     END IF;
     IF provider_room > 0 THEN
-        provider_room := provider_room - (SELECT coalesce(sum(l.running), 0) FROM mailbox_lanes AS l
+        provider_room := provider_room - (SELECT coalesce(sum(cardinality(l.held)), 0) FROM mailbox_lanes AS l
             WHERE l.provider = p_provider);
     END IF;
 END $$;

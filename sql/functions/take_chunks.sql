@@ -1,5 +1,6 @@
 -- Take up to p_limit ready chunks of lanes that the caller has locked, in the lanes' order and as far as each has room;
--- the lanes then know their next chunk, the worker what it holds. A statement of its own, so that it sees all that was
+-- the lanes then know what of theirs runs, and their next chunk. The worker's row is locked, so that it does not end
+-- meanwhile, and not written: all its claims would leave versions of it. A statement of its own, so that it sees all that was
 -- done under those locks. Raises CS002 when the worker has no lease.
 CREATE OR REPLACE FUNCTION take_chunks(p_worker_id bigint, p_lanes tid[], p_limit integer,
     p_now timestamptz) RETURNS taken_chunk[]
@@ -10,7 +11,7 @@ DECLARE
 BEGIN
     WITH lane AS MATERIALIZED (
         SELECT l.ctid AS tid, l.mailbox_id, l.head_class, l.vtime, l.low_turn_at, l.low_chunk_id,
-            CASE l.breaker WHEN 'half_open' THEN 1 ELSE l.connection_limit END - l.running AS room
+            CASE l.breaker WHEN 'half_open' THEN 1 ELSE l.connection_limit END - cardinality(l.held) AS room
         FROM mailbox_lanes AS l WHERE l.ctid = ANY (p_lanes)
     ), picked AS MATERIALIZED (
         SELECT lane.tid AS lane, c.tid, c.chunk_id, c.turn_at,
@@ -33,13 +34,14 @@ BEGIN
         RETURNING q.chunk_id, q.lease_token, q.attempts, q.max_attempts, q.turn_at
     ), served AS (
         UPDATE mailbox_lanes AS l
-        SET version = l.version + 1, running = l.running + s.taken, claimed_total = l.claimed_total + s.taken,
+        SET version = l.version + 1, held = l.held || s.taken_ids, claimed_total = l.claimed_total + s.taken,
             vtime = l.vtime + s.taken * l.stride, head_class = class_of(s.turn_at, p_now),
             low_turn_at = coalesce(s.turn_at, s.last_turn_at, l.low_turn_at),
             low_chunk_id = coalesce(s.chunk_id, s.last_chunk_id, l.low_chunk_id),
             wake_at = least(l.wake_at, s.turn_at + (31 - nullif(class_of(s.turn_at, p_now), 0)) * interval '1 minute')
         FROM (
-            SELECT lane.tid, count(c.tid)::integer AS taken, max(p.turn_at) AS last_turn_at,
+            SELECT lane.tid, count(c.tid)::integer AS taken, array_agg(p.chunk_id) FILTER (WHERE c.tid IS NOT NULL) AS taken_ids,
+                max(p.turn_at) AS last_turn_at,
                 max(p.chunk_id) AS last_chunk_id,
                 (array_agg(p.turn_at ORDER BY p.turn_at, p.chunk_id) FILTER (WHERE c.tid IS NULL))[1] AS turn_at,
                 (array_agg(p.chunk_id ORDER BY p.turn_at, p.chunk_id) FILTER (WHERE c.tid IS NULL))[1] AS chunk_id
@@ -48,9 +50,8 @@ BEGIN
         ) AS s
         WHERE l.ctid = ANY (p_lanes) AND s.tid = l.ctid
     ), worker AS (
-        UPDATE workers AS w SET held = w.held || ARRAY(SELECT t.chunk_id FROM taken AS t)
-        WHERE w.id = p_worker_id AND w.ended_at IS NULL AND w.lease_until >= p_now
-        RETURNING w.id
+        SELECT w.id FROM workers AS w WHERE w.id = p_worker_id AND w.ended_at IS NULL AND w.lease_until >= p_now
+        FOR SHARE
     )
     SELECT coalesce(array_agg((t.chunk_id, t.lease_token, t.attempts, t.max_attempts)::taken_chunk ORDER BY t.turn_at,
         t.chunk_id), '{}'),

@@ -2,7 +2,7 @@
 -- million, and the same while somebody else holds an old snapshot. See docs/decisions/0010.
 --
 -- Each queue row gets its turn: the moment from which it counts as waiting, a minute earlier for each level of its
--- priority. A lane knows the first turn that may still be waiting (its low-water mark), how many of its chunks are
+-- priority. A lane knows the first turn that may still be waiting (its low-water mark), which of its chunks are
 -- running, and how urgent its first chunk is. No index mentions the status, so a claim and a completion are HOT.
 
 -- Indexes cannot be made concurrently inside the one transaction of an upgrade. The old code works on meanwhile, but
@@ -52,15 +52,6 @@ ADD COLUMN paused_at timestamptz,
 ADD COLUMN wake_ups integer NOT NULL DEFAULT 0,  -- notifications sent for it
 ADD COLUMN woken_at timestamptz;
 
--- A worker's row lists what it holds: recovery reads a few rows, whatever the queue's size.
-ALTER TABLE workers ADD COLUMN held bigint[] NOT NULL DEFAULT '{}';
-UPDATE workers AS w SET held = h.chunk_ids
-FROM (
-    SELECT worker_id, array_agg(chunk_id) AS chunk_ids FROM chunk_processing_queue
-    WHERE status = 'processing' GROUP BY worker_id
-) AS h
-WHERE h.worker_id = w.id;
-
 ALTER TABLE chunk_processing_queue
 ADD COLUMN turn_at timestamptz,                  -- NULL: due later; infinity: its job is paused
 ADD COLUMN estimated_emails integer NOT NULL DEFAULT 0,
@@ -93,7 +84,7 @@ CREATE INDEX chunk_processing_queue_later ON chunk_processing_queue (mailbox_id,
 ALTER TABLE mailbox_lanes
 ADD COLUMN provider text NOT NULL DEFAULT '',
 ADD COLUMN version bigint NOT NULL DEFAULT 0,    -- grows with each change of an indexed column
-ADD COLUMN running integer NOT NULL DEFAULT 0 CHECK (running >= 0),
+ADD COLUMN held bigint[] NOT NULL DEFAULT '{}',  -- the chunks of it that run: as many as connections, at most
 ADD COLUMN paused boolean NOT NULL DEFAULT false,  -- the mailbox or its tenant is
 ADD COLUMN head_class smallint,                  -- its first chunk's urgency, 0 first; NULL: closed
 ADD COLUMN vtime bigint NOT NULL DEFAULT 0,      -- virtual time: service received, in strides
@@ -106,8 +97,9 @@ ADD COLUMN breaker_failures smallint NOT NULL DEFAULT 0,
 ADD COLUMN breaker_trips smallint NOT NULL DEFAULT 0;
 UPDATE mailbox_lanes AS l
 SET provider = m.provider || coalesce(':' || lower(substring(m.address FROM '://(?:[^@/]*@)?([^:/]+)')), ''),
-    running = (
-        SELECT count(*) FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id AND q.status = 'processing'
+    held = ARRAY(
+        SELECT q.chunk_id FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id
+            AND q.status = 'processing'
     )
 FROM mailboxes AS m WHERE m.id = l.mailbox_id;
 INSERT INTO provider_lanes (provider) SELECT DISTINCT provider FROM mailbox_lanes;
@@ -135,8 +127,4 @@ CREATE INDEX chunked_sync_health_monitoring_job ON chunked_sync_health_monitorin
 CREATE TYPE taken_chunk AS (chunk_id bigint, lease_token bigint, attempts smallint, max_attempts smallint);
 CREATE TYPE job_counts AS (
     sync_job_id bigint, completed integer, failed integer, cancelled integer, emails bigint, bytes bigint
-);
-DROP FUNCTION IF EXISTS record_attempt(
-    bigint, bigint, smallint, attempt_status, integer, integer, error_category, text, text, integer, bigint, jsonb,
-    bigint
 );

@@ -27,7 +27,7 @@ GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, create
 TO chunk_sync_tenant;
 GRANT SELECT (id, at, action, tenant_id, sync_job_id, chunks_affected, reason, details)
     ON audit_log TO chunk_sync_tenant;
-GRANT SELECT (id, held, lease_until, ended_at) ON workers TO chunk_sync_tenant;
+GRANT SELECT (id, lease_until, ended_at) ON workers TO chunk_sync_tenant;
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary,
 clock, plan_is_free                              -- called by the views
@@ -50,13 +50,13 @@ TO chunk_sync_operator;
 GRANT EXECUTE ON FUNCTION
 clock, new_uuid, plan_is_free, class_of, turn_of, sync_jobs_in, paused_lanes, mark_paused, audit_pause, archive_job,
 recover_expired_leases, recover_chunks, reopen_chunks, end_attempt, fail_plan, retry_delay_ms, retry_policy, backoff_ms,
-under_stress, settle_sync_job, settle_sync_jobs, turn_sync_job, lock_lanes, refresh_lane, put_back, let_go
+under_stress, settle_sync_job, settle_sync_jobs, turn_sync_job, lock_lanes, refresh_lane, put_back, held_by
 TO chunk_sync_operator;
 GRANT UPDATE (
     status, available_at, turn_at, started_at, completed_at, worker_id, attempts, lost_leases, error_category,
     emails_inserted, emails_unchanged, emails_absent, emails_quarantined, bytes_processed
 ) ON chunk_processing_queue TO chunk_sync_operator;
-GRANT UPDATE (version, running, paused, head_class, vtime, low_turn_at, low_chunk_id, wake_at, breaker) ON mailbox_lanes
+GRANT UPDATE (version, held, paused, head_class, vtime, low_turn_at, low_chunk_id, wake_at, breaker) ON mailbox_lanes
 TO chunk_sync_operator;
 GRANT UPDATE (
     status, plan_available_at, plan_dispatched_until, plan_worker_id, completed_chunks, failed_chunks, cancelled_chunks,
@@ -64,7 +64,7 @@ GRANT UPDATE (
 ) ON sync_jobs TO chunk_sync_operator;
 GRANT UPDATE (reported_at) ON sync_chunks TO chunk_sync_operator;
 GRANT UPDATE (paused_at) ON mailboxes, tenant_lanes TO chunk_sync_operator;
-GRANT UPDATE (held, ended_at) ON workers TO chunk_sync_operator;
+GRANT UPDATE (ended_at) ON workers TO chunk_sync_operator;
 GRANT UPDATE (ended_at) ON dispatches TO chunk_sync_operator;
 GRANT INSERT, UPDATE (suggested_retry_delay_ms) ON chunked_sync_health_monitoring TO chunk_sync_operator;
 GRANT INSERT, UPDATE ON archived_sync_jobs TO chunk_sync_operator;

@@ -50,10 +50,10 @@ SELECT
     j.paused_at
 FROM sync_jobs AS j
 LEFT JOIN (
-    SELECT q.sync_job_id, count(*)::integer AS processing FROM workers AS w
-    CROSS JOIN LATERAL unnest(w.held) AS h (chunk_id)
+    SELECT q.sync_job_id, count(*)::integer AS processing FROM mailbox_lanes AS l
+    CROSS JOIN LATERAL unnest(l.held) AS h (chunk_id)
     INNER JOIN chunk_processing_queue AS q ON q.chunk_id = h.chunk_id AND q.status = 'processing'
-    WHERE w.ended_at IS NULL
+    WHERE l.held <> '{}'
     GROUP BY q.sync_job_id
 ) AS r ON r.sync_job_id = j.id
 CROSS JOIN LATERAL (
