@@ -29,7 +29,7 @@ _EMAILS = 100
 _CHANNEL = "chunk_sync_work"
 _POLL_SECONDS = 0.05
 
-_CLAIM = "SELECT chunk_id, lease_token FROM claim_chunks(%s, %s)"
+CLAIM = "SELECT chunk_id, lease_token FROM claim_chunks(%s, %s)"
 _COMPLETE = (
     "SELECT chunk_id, outcome FROM complete_chunks(%s::bigint[], %s::bigint[], %s::integer[], %s::integer[],"
     " %s::integer[], %s::integer[], %s::bigint[], %s::integer[])"
@@ -78,10 +78,15 @@ def setup(wire: Wire) -> None:
     """Migrate, and add the tenants with their mailboxes."""
     with Database(wire.dsn) as database:
         migrate(database)
-        with database.transaction() as conn:
-            for number in range(MAILBOXES):
-                names = {"name": f"box{number}", "tenant": f"tenant{number}", "address": f"maildir:/nowhere/{number}"}
-                conn.execute(query("mailbox_add"), names | {"provider": "maildir", "credential": None, "folders": None})
+        add_mailboxes(database)
+
+
+def add_mailboxes(database: Database) -> None:
+    """Add a thousand tenants with a mailbox each."""
+    with database.transaction() as conn:
+        for number in range(MAILBOXES):
+            names = {"name": f"box{number}", "tenant": f"tenant{number}", "address": f"maildir:/nowhere/{number}"}
+            conn.execute(query("mailbox_add"), names | {"provider": "maildir", "credential": None, "folders": None})
 
 
 def request(database: Database, first: int, last: int) -> list[int]:
@@ -141,7 +146,7 @@ def statements(
     cursor = conn.cursor(binary=True)
 
     def claim() -> Claimed:
-        return cursor.execute(_CLAIM, (worker, batch)).fetchall()
+        return cursor.execute(CLAIM, (worker, batch)).fetchall()
 
     def complete(claimed: Claimed) -> None:
         _check(cursor.execute(_COMPLETE, _completion(claimed)).fetchall(), len(claimed))
@@ -158,11 +163,11 @@ def together(
 
     def claim() -> Claimed:
         if not waiting:
-            return next_.execute(_CLAIM, (worker, batch)).fetchall()
+            return next_.execute(CLAIM, (worker, batch)).fetchall()
         claimed = waiting.pop()
         with conn.pipeline():
             done.execute(_COMPLETE, _completion(claimed))
-            next_.execute(_CLAIM, (worker, batch))
+            next_.execute(CLAIM, (worker, batch))
         _check(done.fetchall(), len(claimed))
         return next_.fetchall()
 

@@ -51,7 +51,14 @@ class Installation:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            for process in self.processes():
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,14 +1,17 @@
-"""Two tenants for the tests of who may see and change what."""
+"""Two tenants for the tests of who may see and change what, and a queue for races."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
 
 from chunk_sync.local.dsn import libpq_url
 from chunk_sync.store.database import Database
+from chunk_sync_tests.store.queue_model import NOON, faults
+from chunk_sync_tests.store.races import Queue
 from chunk_sync_tests.two_tenants import World
 
 
@@ -17,3 +20,15 @@ def world(database: Database, owner: Database) -> Iterator[World]:
     """Two tenants, ann and bob."""
     with psycopg.connect(libpq_url(database.dsn), autocommit=True) as connection:
         yield World(database, owner, connection)
+
+
+@pytest.fixture
+def queue(database: Database) -> Iterator[Queue]:
+    """The queue of an empty database; nothing may be wrong with it at the end."""
+    queue = Queue(database.dsn)
+    yield queue
+    try:
+        assert [] == faults(queue.connect(NOON + timedelta(hours=1)))
+        assert 0 == queue.one("SELECT sum(deadlocks) FROM pg_stat_database WHERE datname = current_database()")
+    finally:
+        queue.close()

@@ -394,7 +394,8 @@ def buffers(conn: psycopg.Connection[Any], worker: int) -> int:
     plans = []
     for _ in range(5):
         plans.append(conn.execute(statement, (worker,)).fetchall()[0][0][0]["Plan"])
-        assert 10 == len(claimed := conn.execute(running).fetchall())
+        claimed = conn.execute(running).fetchall()
+        assert 10 == len(claimed)
         ids, tokens = [chunk[0] for chunk in claimed], [chunk[1] for chunk in claimed]
         conn.execute("SELECT FROM complete_chunks(%s, %s, %s)", (ids, tokens, [1] * 10))
     return sorted(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in plans)[2]

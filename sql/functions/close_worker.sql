@@ -16,8 +16,8 @@ BEGIN
         BEGIN
             UPDATE workers SET ended_at = clock() WHERE id = p_worker_id AND ended_at IS NULL;  -- its last claim ends
             EXIT WHEN NOT EXISTS (SELECT FROM held_by(ARRAY[p_worker_id]));
-            RAISE EXCEPTION USING ERRCODE = 'CS007';
-        EXCEPTION WHEN SQLSTATE 'CS007' THEN     -- undone: lanes are never locked after a worker
+            RAISE EXCEPTION 'it claims while it leaves';
+        EXCEPTION WHEN raise_exception THEN      -- undone: lanes are never locked after a worker
         END;
     END LOOP;
     UPDATE dispatches SET ended_at = clock() WHERE worker_id = p_worker_id AND ended_at IS NULL;

@@ -1,4 +1,4 @@
--- The chunks that these workers hold, by what the lanes say. Reads all lanes: for recovery and goodbyes, not for claims.
+-- The chunks that these workers hold, by what the lanes say. Reads all lanes: for recovery and goodbyes, not claims.
 CREATE OR REPLACE FUNCTION held_by(p_worker_ids bigint[])
 RETURNS TABLE (worker_id bigint, chunk_id bigint, lease_token bigint)
 LANGUAGE sql STABLE SET search_path = chunk_sync, pg_temp AS $$

@@ -1,4 +1,5 @@
--- The lanes' side of chunks that have stopped running, given as they were while they ran: room, and the first chunk. The caller holds the lanes and has changed the chunks.
+-- The lanes' side of chunks that have stopped running, given as they were while they ran: room, and the first chunk.
+-- The caller holds the lanes and has changed the chunks.
 CREATE OR REPLACE FUNCTION put_back(p_chunks chunk_processing_queue[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 DECLARE

@@ -1,7 +1,7 @@
 -- Take up to p_limit ready chunks of lanes that the caller has locked, in the lanes' order and as far as each has room;
 -- the lanes then know what of theirs runs, and their next chunk. The worker's row is locked, so that it does not end
--- meanwhile, and not written: all its claims would leave versions of it. A statement of its own, so that it sees all that was
--- done under those locks. Raises CS002 when the worker has no lease.
+-- meanwhile, and not written: all its claims would leave versions of it. A statement of its own, so that it sees all
+-- that was done under those locks. Raises CS002 when the worker has no lease.
 CREATE OR REPLACE FUNCTION take_chunks(p_worker_id bigint, p_lanes tid[], p_limit integer,
     p_now timestamptz) RETURNS taken_chunk[]
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan AS $$

@@ -12,7 +12,8 @@ own_table AS (
         AND c.relname NOT IN ('schema_migrations', 'schema_objects')
 )
 
-SELECT format('there is no role %%s: as a superuser, CREATE ROLE %%s NOLOGIN; GRANT %%s TO %%I; then `./chunk-sync migrate`',
+SELECT format(
+    'there is no role %%s: as a superuser, CREATE ROLE %%s NOLOGIN; GRANT %%s TO %%I; then `./chunk-sync migrate`',
     role.name, role.name, role.name, session_user) AS fault
 FROM role WHERE role.oid IS NULL
 UNION ALL

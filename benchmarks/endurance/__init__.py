@@ -1,0 +1,1 @@
+"""Does the queue stay right, fast and small?"""

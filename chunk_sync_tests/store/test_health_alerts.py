@@ -1,0 +1,176 @@
+"""What is alarming: each signal of health_alerts, by its threshold."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from chunk_sync.store.database import Database
+from chunk_sync_tests.factory import (
+    PlannedJob,
+    claim,
+    make_job,
+    make_mailbox,
+    move_clock,
+    open_worker,
+    set_clock,
+)
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def metrics(database: Database) -> dict[str, Any]:
+    """The system's health."""
+    return database.execute("SELECT get_system_health_metrics() AS m")[0]["m"]
+
+
+def alerts(database: Database) -> dict[str, tuple[str, float]]:
+    """What is alarming: level and value by signal, as both doors tell it."""
+    told = metrics(database)
+    listed = {row["signal"]: (row["level"], row["value"]) for row in database.execute("SELECT * FROM health_alerts")}
+    assert listed == {alert["signal"]: (alert["level"], alert["value"]) for alert in told["alerts"]}
+    levels = {level for level, _ in listed.values()}
+    assert told["alert_level"] == ("critical" if "critical" in levels else "warn" if levels else "ok")
+    return listed
+
+
+@pytest.fixture
+def due_job(database: Database) -> PlannedJob:
+    """Three chunks that became due at noon; a worker is alive for two hours from then."""
+    set_clock(database, NOON.isoformat())
+    job = make_job(database, make_mailbox(database), chunks=3)
+    database.execute("SELECT open_worker('idle', '2 hours')")
+    return job
+
+
+@pytest.mark.parametrize(
+    ("wait", "expected"),
+    [
+        ("15 min", {}),
+        ("15 min 1 s", {"oldest_due_seconds": ("warn", 901)}),
+        ("60 min", {"oldest_due_seconds": ("warn", 3600)}),
+        ("60 min 1 s", {"oldest_due_seconds": ("critical", 3601)}),
+    ],
+)
+def test_the_oldest_due_chunk(
+    database: Database, due_job: PlannedJob, wait: str, expected: dict[str, tuple[str, float]]
+) -> None:
+    """A chunk that waits longer than a quarter of an hour is a warning, after an hour it is critical."""
+    move_clock(database, wait)
+    assert expected == alerts(database)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE chunk_processing_queue SET available_at = clock() + interval '1 s'",
+        "UPDATE mailbox_lanes SET not_before = clock() + interval '1 s'",
+        "UPDATE mailbox_lanes SET paused = true",
+        "UPDATE sync_jobs SET paused_at = clock()",
+        "UPDATE mailbox_lanes SET not_before = clock() - interval '1 min'",
+    ],
+)
+def test_what_is_not_due_does_not_wait(database: Database, due_job: PlannedJob, change: str) -> None:
+    """A chunk that is due later, or of a paused mailbox or job, is not late; after a pause it is due from its end."""
+    move_clock(database, "2 hours")
+    assert {"oldest_due_seconds"} == set(alerts(database))
+    database.execute(change.encode())
+    assert {} == alerts(database)
+
+
+def test_no_worker_while_work_is_due(database: Database) -> None:
+    """Work that has been due for five minutes while no worker is alive is critical, until one comes."""
+    set_clock(database, NOON.isoformat())
+    make_job(database, make_mailbox(database), chunks=1)
+    move_clock(database, "5 min")
+    assert {} == alerts(database)
+    move_clock(database, "1 s")
+    assert {"no_worker_seconds": ("critical", 301)} == alerts(database)
+    open_worker(database)
+    assert {} == alerts(database)
+    move_clock(database, "60 s")
+    assert {} == alerts(database)
+    move_clock(database, "1 s")  # its lease has run out
+    assert {"no_worker_seconds": ("critical", 362)} == alerts(database)
+
+
+def test_a_plan_that_nobody_makes_is_work_too(database: Database) -> None:
+    """A requested sync that no planner comes for is due work; one that waits for an earlier sync is not."""
+    set_clock(database, NOON.isoformat())
+    job = make_job(database, make_mailbox(database), chunks=0)
+    for _ in range(2):
+        database.execute("INSERT INTO sync_jobs (mailbox_id, sync_type) VALUES (%s, 'incremental')", (job.mailbox.id,))
+        move_clock(database, "6 min")
+    assert {"no_worker_seconds": ("critical", 720)} == alerts(database)
+    database.execute(
+        "UPDATE sync_jobs SET plan_available_at = clock() WHERE id = (SELECT min(id) FROM sync_jobs"
+        " WHERE status = 'requested')"
+    )
+    assert {} == alerts(database)
+
+
+def test_stuck_chunks(database: Database) -> None:
+    """A chunk counts as stuck a minute after its worker's lease ran out; eleven of them are critical."""
+    set_clock(database, NOON.isoformat())
+    job = make_job(database, make_mailbox(database, limit=20), chunks=11)
+    claim(database, job, open_worker(database), limit=10)
+    move_clock(database, "120 s")  # 60 s of lease, 60 s more
+    assert {} == alerts(database)
+    move_clock(database, "1 s")
+    assert {"stuck_chunks": ("warn", 10)} == alerts(database)
+    claim(database, job, open_worker(database))
+    move_clock(database, "121 s")
+    assert ("critical", 11) == alerts(database)["stuck_chunks"]
+    database.execute("SELECT cleanup_stuck_chunks()")
+    assert "stuck_chunks" not in alerts(database)
+
+
+def test_dead_letters(database: Database) -> None:
+    """A chunk that failed for good is a warning for a day, of an open job as of an ended one."""
+    set_clock(database, NOON.isoformat())
+    job = make_job(database, make_mailbox(database), chunks=2)
+    worker = database.execute("SELECT open_worker('w', '3 days') AS id")[0]["id"]
+    for number, chunk in enumerate(claim(database, job, worker, limit=2), start=1):
+        database.execute("SELECT fail_chunk(%s, %s, 'permission', 'no')", (chunk.chunk_id, chunk.lease_token))
+        assert {"dead_letters": ("warn", number)} == alerts(database)
+    move_clock(database, "23 hours 59 min")
+    assert {"dead_letters": ("warn", 2)} == alerts(database)
+    move_clock(database, "1 min")
+    assert {} == alerts(database)
+
+
+def test_a_dead_letter_of_a_job_that_goes_on(database: Database, due_job: PlannedJob) -> None:
+    """It is told for a day too, beside what else is wrong; the worst level is the system's."""
+    worker = database.execute("SELECT open_worker('w', '3 days') AS id")[0]["id"]
+    chunk = claim(database, due_job, worker)[0]
+    database.execute("SELECT fail_chunk(%s, %s, 'permission', 'no')", (chunk.chunk_id, chunk.lease_token))
+    move_clock(database, "23 hours 59 min")
+    assert {"dead_letters": "warn", "oldest_due_seconds": "critical"} == {
+        signal: level for signal, (level, _) in alerts(database).items()
+    }
+    assert ["oldest_due_seconds", "dead_letters"] == [alert["signal"] for alert in metrics(database)["alerts"]]
+    move_clock(database, "1 min")
+    assert ["oldest_due_seconds"] == list(alerts(database))
+
+
+def test_thresholds_are_rows(database: Database, due_job: PlannedJob) -> None:
+    """A threshold that is changed holds at once; a signal without a row, or with none set, is silent."""
+    move_clock(database, "2 min")
+    database.execute(
+        "UPDATE health_thresholds SET critical_above = 119, warn_above = 10 WHERE signal = 'oldest_due_seconds'"
+    )
+    assert {"oldest_due_seconds": ("critical", 120)} == alerts(database)
+    database.execute("UPDATE health_thresholds SET critical_above = NULL WHERE signal = 'oldest_due_seconds'")
+    assert {"oldest_due_seconds": ("warn", 120)} == alerts(database)
+    reason = metrics(database)["alerts"][0]
+    assert ("120 seconds since the oldest waiting chunk is due (more than 10)", 10) == (
+        reason["message"],
+        reason["threshold"],
+    )
+    database.execute("DELETE FROM health_thresholds")
+    assert {} == alerts(database)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        database.execute("INSERT INTO health_thresholds (signal, warn_above, critical_above) VALUES ('x', 2, 1)")
