@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 
+from chunk_sync.local.dsn import libpq_url
+
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -329,6 +331,33 @@ def tell_time(conn: psycopg.Connection[Any], now: datetime) -> None:
 def faults(conn: psycopg.Connection[Any]) -> list[Any]:
     """List what must not be."""
     return conn.execute(FAULTS).fetchall()
+
+
+class Console:
+    """One connection to a queue, and a clock that is moved."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = libpq_url(dsn)
+        self.conn = connect(self.dsn)
+        self.now = NOON
+
+    def one(self, statement: str, *parameters: object) -> Any:
+        """The first column of the first row."""
+        row = self.conn.execute(statement.encode(), parameters).fetchone()
+        return None if row is None else row[0]
+
+    def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """All rows."""
+        return self.conn.execute(statement.encode(), parameters).fetchall()
+
+    def go_to(self, now: datetime) -> None:
+        """Move the clock."""
+        self.now = now
+        tell_time(self.conn, now)
+
+    def wait(self, seconds: float) -> None:
+        """Move the clock on."""
+        self.go_to(self.now + timedelta(seconds=seconds))
 
 
 _ADD_TENANT = "INSERT INTO tenants (name) VALUES (%s) RETURNING id, public_id::text"

@@ -11,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from chunk_sync.local.dsn import libpq_url
 from chunk_sync.store.database import Database, query
 from chunk_sync_tests.store.queue_model import (
     MINUTE,
     NOON,
+    Console,
     Job,
     Mailbox,
     Tenant,
@@ -30,19 +30,12 @@ from chunk_sync_tests.store.queue_model import (
 SECOND = timedelta(seconds=1)
 
 
-class Service:
-    """A queue, one worker that serves it, and a clock that is moved."""
+class Service(Console):
+    """A queue, and one worker that serves it."""
 
     def __init__(self, dsn: str) -> None:
-        self.dsn = libpq_url(dsn)
-        self.conn = connect(self.dsn)
-        self.now = NOON
+        super().__init__(dsn)
         self.worker = self.one("SELECT open_worker('worker', '100 days')")
-
-    def one(self, statement: str, *parameters: object) -> Any:
-        """The first column of the first row."""
-        row = self.conn.execute(statement.encode(), parameters).fetchone()
-        return None if row is None else row[0]
 
     def tenant(self, name: str, *, weight: int = 1) -> Tenant:
         """Add a tenant."""
@@ -87,15 +80,6 @@ class Service:
             served.append(self.one("SELECT tenant_id FROM chunk_processing_queue WHERE chunk_id = %s", claimed[0][0]))
             self.complete(claimed)
         return served
-
-    def go_to(self, now: datetime) -> None:
-        """Move the clock."""
-        self.now = now
-        tell_time(self.conn, now)
-
-    def wait(self, seconds: float) -> None:
-        """Move the clock on."""
-        self.go_to(self.now + seconds * SECOND)
 
 
 @pytest.fixture

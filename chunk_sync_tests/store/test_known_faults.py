@@ -16,11 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from chunk_sync.local.dsn import libpq_url
 from chunk_sync.store.database import Database, query, sql_folder
 from chunk_sync_tests.postgres_plugin import PgServer
 from chunk_sync_tests.store.queue_model import (
     NOON,
+    Console,
     Job,
     Mailbox,
     add_mailbox,
@@ -28,30 +28,18 @@ from chunk_sync_tests.store.queue_model import (
     connect,
     faults,
     plan_job,
-    tell_time,
 )
 
 OF_THE_DATABASE = [*range(1, 19), 22, *range(32, 45), 50, 52]
 SECOND = timedelta(seconds=1)
 
 
-class World:
-    """One connection to a queue, with a clock that is moved."""
+class World(Console):
+    """A queue whose worker does one thing at a time."""
 
     def __init__(self, dsn: str) -> None:
-        self.dsn = libpq_url(dsn)
-        self.conn = connect(self.dsn)
-        self.now = NOON
+        super().__init__(dsn)
         self.planner = self.worker("planner", "10 days")
-
-    def one(self, statement: str, *parameters: object) -> Any:
-        """The first column of the first row."""
-        row = self.conn.execute(statement.encode(), parameters).fetchone()
-        return None if row is None else row[0]
-
-    def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """All rows."""
-        return self.conn.execute(statement.encode(), parameters).fetchall()
 
     def worker(self, name: str = "worker", lease: str = "60 s") -> int:
         """Register a worker."""
@@ -88,15 +76,6 @@ class World:
     def job_status(self) -> str:
         """The status of the only job."""
         return self.one("SELECT status::text FROM sync_jobs")
-
-    def go_to(self, now: datetime) -> None:
-        """Move the clock."""
-        self.now = now
-        tell_time(self.conn, now)
-
-    def wait(self, seconds: float) -> None:
-        """Move the clock on."""
-        self.go_to(self.now + seconds * SECOND)
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ BEGIN
 
     DELETE FROM workers w WHERE w.id = ANY (ARRAY(
         SELECT x.id FROM workers x
-        WHERE x.ended_at < (SELECT expired_before('workers')) AND NOT EXISTS (SELECT FROM held_by(ARRAY[x.id]))
+        WHERE x.ended_at < (SELECT expired_before('workers'))
+            AND x.id <> ALL (ARRAY(SELECT h.worker_id FROM held_by(NULL) AS h))
             AND NOT EXISTS (SELECT FROM dispatches d WHERE d.worker_id = x.id)
             AND NOT EXISTS (SELECT FROM sync_jobs j WHERE j.plan_worker_id = x.id)
         LIMIT p_limit FOR UPDATE SKIP LOCKED

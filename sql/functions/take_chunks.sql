@@ -40,9 +40,9 @@ BEGIN
             low_chunk_id = coalesce(s.chunk_id, s.last_chunk_id, l.low_chunk_id),
             wake_at = least(l.wake_at, s.turn_at + (31 - nullif(class_of(s.turn_at, p_now), 0)) * interval '1 minute')
         FROM (
-            SELECT lane.tid, count(c.tid)::integer AS taken, array_agg(p.chunk_id) FILTER (WHERE c.tid IS NOT NULL) AS taken_ids,
-                max(p.turn_at) AS last_turn_at,
-                max(p.chunk_id) AS last_chunk_id,
+            SELECT lane.tid, count(c.tid)::integer AS taken,
+                array_agg(p.chunk_id) FILTER (WHERE c.tid IS NOT NULL) AS taken_ids,
+                max(p.turn_at) AS last_turn_at, max(p.chunk_id) AS last_chunk_id,
                 (array_agg(p.turn_at ORDER BY p.turn_at, p.chunk_id) FILTER (WHERE c.tid IS NULL))[1] AS turn_at,
                 (array_agg(p.chunk_id ORDER BY p.turn_at, p.chunk_id) FILTER (WHERE c.tid IS NULL))[1] AS chunk_id
             FROM lane LEFT JOIN picked AS p ON p.lane = lane.tid LEFT JOIN chosen AS c ON c.tid = p.tid
