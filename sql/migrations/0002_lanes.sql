@@ -76,7 +76,7 @@ SET turn_at = CASE
     emails_quarantined = c.emails_quarantined, bytes_processed = c.bytes_processed
 FROM sync_chunks AS c WHERE c.id = q.chunk_id;
 ALTER TABLE chunk_processing_queue VALIDATE CONSTRAINT ended_has_a_turn;
-ALTER TABLE chunk_processing_queue SET (fillfactor = 70);  -- room for a claim and a completion on the row's own page
+ALTER TABLE chunk_processing_queue SET (fillfactor = 50);  -- HOT while a snapshot keeps old versions, too
 CREATE INDEX chunk_processing_queue_turn ON chunk_processing_queue (mailbox_id, turn_at, chunk_id)
 WHERE turn_at IS NOT NULL;
 CREATE INDEX chunk_processing_queue_later ON chunk_processing_queue (mailbox_id, available_at) WHERE turn_at IS NULL;
