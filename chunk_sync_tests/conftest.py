@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,14 @@ def dagster_instance(
         monkeypatch.setenv(HOME, str(tmp_path / "home"))
         with dg.DagsterInstance.get() as instance:
             yield instance
+
+
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Processes that a test starts hear SIGHUP, although the tests themselves may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def _dagster_environment(patch: pytest.MonkeyPatch, folder: Path, dsn: str) -> None:

@@ -51,6 +51,7 @@ def test_a_sync_that_fails_is_an_exit_code(home: Path, tmp_path: Path) -> None:
     assert "not_found" in run_cli(home, "status").stdout
 
 
+@pytest.mark.usefixtures("hangups")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_signals_leave_nothing_behind(home: Path, number: signal.Signals) -> None:
     """Ctrl-C and a closed terminal end `up` and everything it started; SIGTERM is how all other tests end."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("hangups")
 WATCH = """
 from chunk_sync.local.signals import stop_signals
 with stop_signals() as stop:
