@@ -10,7 +10,7 @@
 CREATE OR REPLACE FUNCTION claim_chunks(p_worker_id bigint, p_limit integer, p_chunk_ids bigint[] DEFAULT NULL)
 RETURNS TABLE (chunk_id bigint, lease_token bigint, attempts smallint, max_attempts smallint)
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off  -- however small the tables were at first
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off  -- however small the tables were at first
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -7,7 +7,7 @@ CREATE OR REPLACE FUNCTION complete_chunks(
     p_processing_time_ms integer[] DEFAULT NULL, p_memory_usage bigint[] DEFAULT NULL, p_metadata jsonb[] DEFAULT NULL
 ) RETURNS TABLE (chunk_id bigint, outcome text)
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp SET plan_cache_mode = force_generic_plan
-SET enable_seqscan = off AS $$
+SET enable_seqscan = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     v_now timestamptz := clock();
