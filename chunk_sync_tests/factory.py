@@ -92,6 +92,11 @@ def statuses(database: Database, job: PlannedJob) -> list[str]:
     return [chunk.status for chunk in queue.chunks_by_index(database, job.id, range(len(job.chunk_ids)))]
 
 
+def system_health(database: Database) -> dict[str, Any]:
+    """What get_system_health_metrics says."""
+    return database.execute("SELECT get_system_health_metrics() AS m")[0]["m"]
+
+
 def move_clock(database: Database, interval: str) -> None:
     """Move the clock of every connection of this pool by an interval."""
     moment = database.execute("SELECT (clock() + %s::interval)::text AS moment", (interval,))[0]["moment"]

@@ -16,7 +16,16 @@ from benchmarks.queue.server import Server
 from chunk_sync.local.dsn import libpq_url
 from chunk_sync.store.database import Database, query
 from chunk_sync.store.migrations import migrate
-from chunk_sync_tests.store.queue_model import Mailbox, add_mailbox, add_tenant, connect, faults, plan_job
+from chunk_sync_tests.store.queue_model import (
+    LIMITS,
+    Console,
+    Mailbox,
+    add_mailbox,
+    add_tenant,
+    connect,
+    faults,
+    plan_job,
+)
 
 _LEASE = "1 s"
 _TENANTS = 12
@@ -28,18 +37,6 @@ _RULES = """
     UPDATE retention_policies SET keep = '20 s' WHERE what IN ('completed_jobs', 'workers', 'dispatches');
     UPDATE provider_lanes SET chunk_limit = 9 WHERE provider = 'imap:host0'
 """
-_OVER_A_LIMIT = """
-    WITH running AS MATERIALIZED (
-        SELECT q.mailbox_id, l.tenant_id, l.provider, l.connection_limit, count(*) AS chunks
-        FROM chunk_processing_queue AS q INNER JOIN mailbox_lanes AS l ON l.mailbox_id = q.mailbox_id
-        WHERE q.status = 'processing' GROUP BY q.mailbox_id, l.tenant_id, l.provider, l.connection_limit
-    )
-    SELECT (SELECT count(*) FROM running WHERE chunks > connection_limit)
-        + (SELECT count(*) FROM tenant_lanes AS t WHERE t.chunk_limit < (
-            SELECT sum(r.chunks) FROM running AS r WHERE r.tenant_id = t.tenant_id))
-        + (SELECT count(*) FROM provider_lanes AS p WHERE p.chunk_limit < (
-            SELECT sum(r.chunks) FROM running AS r WHERE r.provider = p.provider))
-"""
 _SOME_JOB = "SELECT public_id::text FROM sync_jobs WHERE status = 'processing' ORDER BY random() LIMIT 1"
 _FAIL = "SELECT chunk_id, accepted FROM fail_chunks(%s::bigint[], %s::bigint[], %s::error_category[], %s::text[])"
 
@@ -47,11 +44,11 @@ Leases = dict[int, int]
 """Chunks and the tokens that they were claimed with."""
 
 
-class Actor:
+class Actor(Console):
     """One process: a worker that works, forgets, dies and comes back as a zombie; at times an operator."""
 
     def __init__(self, dsn: str, seed: int, boxes: list[Mailbox]) -> None:
-        self.conn = connect(dsn, None)
+        super().__init__(dsn, None)
         self.dice = random.Random(seed)
         self.boxes = boxes
         self.counts: Counter[str] = Counter()
@@ -68,11 +65,6 @@ class Actor:
             self.recover: 1, self.plan: 3, self.cancel: 0.2, self.pause: 0.3, self.resume: 0.5, self.reopen: 1,
             self.maintain: 0.5,
         }  # fmt: skip
-
-    def one(self, statement: str, *parameters: object) -> Any:
-        """Run a statement; the first column of its first row, if there is one."""
-        row = self.conn.execute(statement.encode(), parameters).fetchone()
-        return row[0] if row else None
 
     def run(self, steps: int) -> Counter[str]:
         """Do so many steps. Whatever is refused with another code than ours counts as an error."""
@@ -275,7 +267,7 @@ def watch(conn: psycopg.Connection[Any], actors: Sequence[Future[Any]]) -> tuple
     next_look = time.monotonic() + _LOOK_SECONDS
     looks = 0
     while not all(actor.done() for actor in actors):
-        counts["LIMITS EXCEEDED"] += conn.execute(_OVER_A_LIMIT).fetchall()[0][0]
+        counts["LIMITS EXCEEDED"] += len(conn.execute(LIMITS).fetchall())
         looks += 1
         if time.monotonic() > next_look:
             wrong += _look(conn)
@@ -285,7 +277,7 @@ def watch(conn: psycopg.Connection[Any], actors: Sequence[Future[Any]]) -> tuple
 
 
 def _look(conn: psycopg.Connection[Any]) -> list[Any]:
-    found = faults(conn) + conn.execute("SELECT * FROM lane_drift()").fetchall()
+    found = faults(conn)
     for fault in found:
         print(f"  WRONG: {fault}", flush=True)
     return found

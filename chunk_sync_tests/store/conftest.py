@@ -1,15 +1,18 @@
-"""Two tenants for the tests of who may see and change what, and a queue for races."""
+"""Two tenants for the tests of who may see and change what, a queue for races, and migrations to be changed."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from chunk_sync.local.dsn import libpq_url
-from chunk_sync.store.database import Database
+from chunk_sync.store import migrations
+from chunk_sync.store.database import Database, sql_folder
 from chunk_sync_tests.store.queue_model import NOON, faults
 from chunk_sync_tests.store.races import Queue
 from chunk_sync_tests.two_tenants import World
@@ -32,3 +35,12 @@ def queue(database: Database) -> Iterator[Queue]:
         assert 0 == queue.one("SELECT sum(deadlocks) FROM pg_stat_database WHERE datname = current_database()")
     finally:
         queue.close()
+
+
+@pytest.fixture
+def own_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of sql/ that a test may change."""
+    copy = tmp_path / "sql"
+    shutil.copytree(sql_folder(), copy)
+    monkeypatch.setattr(migrations, "sql_folder", lambda: copy)
+    return copy

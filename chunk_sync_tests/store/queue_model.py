@@ -22,7 +22,22 @@ DELAYS_MS = {
 }  # fmt: skip
 """After attempt 1, 2, ...; none left: no retry."""
 
-FAULTS = """
+_RUNNING = """running AS MATERIALIZED (
+        SELECT l.mailbox_id, l.tenant_id, l.provider, l.connection_limit, count(q.chunk_id) AS chunks
+            FROM mailbox_lanes AS l
+        LEFT JOIN chunk_processing_queue AS q ON q.mailbox_id = l.mailbox_id AND q.status = 'processing'
+        GROUP BY l.mailbox_id, l.tenant_id, l.provider, l.connection_limit
+    )"""
+_OVER_A_LIMIT = """SELECT 'more chunks of a mailbox run than it has connections', mailbox_id FROM running
+        WHERE chunks > connection_limit
+    UNION ALL SELECT 'more chunks of a tenant run than its limit', t.tenant_id FROM tenant_lanes AS t
+    WHERE t.chunk_limit < (SELECT sum(r.chunks) FROM running AS r WHERE r.tenant_id = t.tenant_id)
+    UNION ALL SELECT 'more chunks of a provider run than its limit', NULL FROM provider_lanes AS p
+    WHERE p.chunk_limit < (SELECT sum(r.chunks) FROM running AS r WHERE r.provider = p.provider)"""
+LIMITS = f"WITH {_RUNNING} {_OVER_A_LIMIT}"
+"""A row for everything of which more runs than may, a part of `FAULTS` that costs little."""
+
+FAULTS = f"""
     WITH counted AS (
         SELECT q.sync_job_id, count(*) AS chunks, count(*) FILTER (WHERE q.status = 'completed') AS completed,
             count(*) FILTER (WHERE q.status = 'failed') AS failed,
@@ -30,12 +45,7 @@ FAULTS = """
             sum(q.emails_inserted + q.emails_unchanged + q.emails_absent + q.emails_quarantined) AS emails,
             sum(q.bytes_processed) AS bytes
         FROM chunk_processing_queue AS q GROUP BY q.sync_job_id
-    ), running AS MATERIALIZED (
-        SELECT l.mailbox_id, l.tenant_id, l.provider, l.connection_limit, count(q.chunk_id) AS chunks
-            FROM mailbox_lanes AS l
-        LEFT JOIN chunk_processing_queue AS q ON q.mailbox_id = l.mailbox_id AND q.status = 'processing'
-        GROUP BY l.mailbox_id, l.tenant_id, l.provider, l.connection_limit
-    ), waiting AS MATERIALIZED (
+    ), {_RUNNING}, waiting AS MATERIALIZED (
         SELECT q.*, l.head_class, l.wake_at, l.paused OR j.paused_at IS NOT NULL AS paused, l.not_before,
             min(nullif(q.turn_at, 'infinity')) OVER (PARTITION BY q.mailbox_id) AS first_turn_at
         FROM chunk_processing_queue AS q
@@ -57,12 +67,7 @@ FAULTS = """
             WHEN c.completed + c.failed + c.cancelled < c.chunks THEN 'processing' WHEN c.failed > 0 THEN 'failed'
             WHEN c.cancelled > 0 OR j.status = 'cancelled' AND c.chunks IS NULL THEN 'cancelled' ELSE 'completed'
         END::sync_job_status, coalesce(c.completed + c.failed + c.cancelled = c.chunks, true))
-    UNION ALL SELECT 'more chunks of a mailbox run than it has connections', mailbox_id FROM running
-        WHERE chunks > connection_limit
-    UNION ALL SELECT 'more chunks of a tenant run than its limit', t.tenant_id FROM tenant_lanes AS t
-    WHERE t.chunk_limit < (SELECT sum(r.chunks) FROM running AS r WHERE r.tenant_id = t.tenant_id)
-    UNION ALL SELECT 'more chunks of a provider run than its limit', NULL FROM provider_lanes AS p
-    WHERE p.chunk_limit < (SELECT sum(r.chunks) FROM running AS r WHERE r.provider = p.provider)
+    UNION ALL {_OVER_A_LIMIT}
     UNION ALL SELECT 'a pending chunk has no attempt left', chunk_id FROM waiting WHERE attempts >= max_attempts
     UNION ALL SELECT 'two attempts of one lease', min(chunk_id) FROM chunked_sync_health_monitoring
     WHERE lease_token IS NOT NULL GROUP BY chunk_id, lease_token HAVING count(*) > 1
@@ -334,12 +339,12 @@ def faults(conn: psycopg.Connection[Any]) -> list[Any]:
 
 
 class Console:
-    """One connection to a queue, and a clock that is moved."""
+    """One connection to a queue, and a clock that is moved; None: the real one."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, now: datetime | None = NOON) -> None:
         self.dsn = libpq_url(dsn)
-        self.conn = connect(self.dsn)
-        self.now = NOON
+        self.conn = connect(self.dsn, now)
+        self.now = now or NOON
 
     def one(self, statement: str, *parameters: object) -> Any:
         """The first column of the first row."""

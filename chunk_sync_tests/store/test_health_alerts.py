@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 import pytest
@@ -17,19 +16,15 @@ from chunk_sync_tests.factory import (
     move_clock,
     open_worker,
     set_clock,
+    system_health,
 )
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def metrics(database: Database) -> dict[str, Any]:
-    """The system's health."""
-    return database.execute("SELECT get_system_health_metrics() AS m")[0]["m"]
-
-
 def alerts(database: Database) -> dict[str, tuple[str, float]]:
     """What is alarming: level and value by signal, as both doors tell it."""
-    told = metrics(database)
+    told = system_health(database)
     listed = {row["signal"]: (row["level"], row["value"]) for row in database.execute("SELECT * FROM health_alerts")}
     assert listed == {alert["signal"]: (alert["level"], alert["value"]) for alert in told["alerts"]}
     levels = {level for level, _ in listed.values()}
@@ -151,7 +146,7 @@ def test_a_dead_letter_of_a_job_that_goes_on(database: Database, due_job: Planne
     assert {"dead_letters": "warn", "oldest_due_seconds": "critical"} == {
         signal: level for signal, (level, _) in alerts(database).items()
     }
-    assert ["oldest_due_seconds", "dead_letters"] == [alert["signal"] for alert in metrics(database)["alerts"]]
+    assert ["oldest_due_seconds", "dead_letters"] == [alert["signal"] for alert in system_health(database)["alerts"]]
     move_clock(database, "1 min")
     assert ["oldest_due_seconds"] == list(alerts(database))
 
@@ -165,7 +160,7 @@ def test_thresholds_are_rows(database: Database, due_job: PlannedJob) -> None:
     assert {"oldest_due_seconds": ("critical", 120)} == alerts(database)
     database.execute("UPDATE health_thresholds SET critical_above = NULL WHERE signal = 'oldest_due_seconds'")
     assert {"oldest_due_seconds": ("warn", 120)} == alerts(database)
-    reason = metrics(database)["alerts"][0]
+    reason = system_health(database)["alerts"][0]
     assert ("120 seconds since the oldest waiting chunk is due (more than 10)", 10) == (
         reason["message"],
         reason["threshold"],

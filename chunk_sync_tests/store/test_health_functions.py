@@ -25,6 +25,7 @@ from chunk_sync_tests.factory import (
     move_clock,
     open_worker,
     set_clock,
+    system_health,
 )
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -84,11 +85,6 @@ def log(database: Database, chunk: str, attempts: Sequence[Attempt]) -> None:
             )
 
 
-def metrics(database: Database) -> dict[str, Any]:
-    """The system's health."""
-    return database.execute("SELECT get_system_health_metrics() AS m")[0]["m"]
-
-
 def test_b17_the_founding_documents_sample(database: Database) -> None:
     """A success of 1200 ms at 12 emails a second and an error of 2500 ms: the numbers of contract §5, exactly."""
     job = make_job(database, make_mailbox(database), chunks=1)
@@ -99,7 +95,7 @@ def test_b17_the_founding_documents_sample(database: Database) -> None:
         " (1, %(box)s, %(job)s, %(chunk)s, 2, 'error', 2500, 0, 'rate_limit')",
         {"box": job.mailbox.id, "job": job.id, "chunk": job.chunk_ids[0]},
     )
-    told = metrics(database)
+    told = system_health(database)
     assert "warning" == told["overall_health"]
     assert {
         "total_chunks": 2,
@@ -121,13 +117,13 @@ def test_b17_a_decision_is_no_attempt(database: Database) -> None:
     complete(database, two)
     for chunk in public_ids(database, job):
         database.execute("SELECT should_retry_chunk_enhanced(%s, 1, 3, 'network')", (chunk,))
-    hour = metrics(database)["last_hour_stats"]
+    hour = system_health(database)["last_hour_stats"]
     assert (2, 1, 1) == (hour["total_chunks"], hour["successful_chunks"], hour["failed_chunks"])
 
 
 def test_an_empty_system_is_healthy(database: Database) -> None:
     """Without any attempt counts are 0, means are null, lists are empty, and nothing is alarming."""
-    told = metrics(database)
+    told = system_health(database)
     assert datetime.fromisoformat(told.pop("generated_at")).tzinfo
     assert {
         "overall_health": "healthy",
@@ -161,7 +157,7 @@ def test_overall_health_by_the_exact_rule(database: Database, successes: int, er
     set_clock(database, NOON.isoformat())
     history = [Attempt(1, "success")] * successes + [Attempt(1, "error", "network")] * errors
     log(database, public_ids(database, job)[0], history)
-    assert expected == metrics(database)["overall_health"]
+    assert expected == system_health(database)["overall_health"]
 
 
 def test_the_windows_end_where_they_say(database: Database) -> None:
@@ -170,7 +166,7 @@ def test_the_windows_end_where_they_say(database: Database) -> None:
     set_clock(database, NOON.isoformat())
     ages = [edge * 60 + minute for edge in (1, 24, 48) for minute in (-1, 0)]
     log(database, public_ids(database, job)[0], [Attempt(age, "success") for age in ages])
-    told = metrics(database)
+    told = system_health(database)
     shown = sum(row["chunk_count"] for row in database.execute("SELECT * FROM chunked_sync_health_summary"))
     assert (1, 3, 5) == (
         told["last_hour_stats"]["total_chunks"],
@@ -203,7 +199,7 @@ def test_random_histories_agree_with_a_second_count(database: Database, history:
     set_clock(database, NOON.isoformat())
     log(database, one, history[::2])
     log(database, two, history[1::2])
-    told = metrics(database)
+    told = system_health(database)
     assert _expected_metrics(history) == {key: told[key] for key in _expected_metrics(history)}
     assert _expected_summary(history) == _summary(database)
     for public_id, part in ((one, history[::2]), (two, history[1::2]), (job_public_id(database, job), history)):
@@ -309,7 +305,7 @@ def test_a_lost_lease_is_a_failed_attempt(database: Database) -> None:
     summary = database.execute("SELECT get_queue_health_summary(%s) AS s", (job_public_id(database, job),))[0]["s"]
     assert (1, 0, 1, 1) == tuple(summary[f"{word}_chunks"] for word in ("total", "successful", "failed", "recovered"))
     assert ["timeout"] == summary["error_categories"]
-    assert "degraded" == metrics(database)["overall_health"]
+    assert "degraded" == system_health(database)["overall_health"]
 
 
 def test_b15_the_summary_has_the_contracts_keys_and_types(database: Database) -> None:
@@ -346,7 +342,7 @@ def test_b15_the_metrics_have_the_contracts_keys_in_order(database: Database) ->
         "alert_level",
         "alerts",
         "generated_at",
-    ] == list(metrics(database))
+    ] == list(system_health(database))
 
 
 @pytest.mark.parametrize("unknown", [NOBODY, None])

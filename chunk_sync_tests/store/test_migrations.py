@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -34,15 +33,6 @@ def test_two_migrators_at_once(empty_database: Database) -> None:
     for thread in threads:
         thread.join()
     assert [[], [], [], list(range(1, LATEST + 1))] == sorted(report.applied for report in reports)
-
-
-@pytest.fixture
-def own_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of sql/ that a test may change."""
-    copy = tmp_path / "sql"
-    shutil.copytree(sql_folder(), copy)
-    monkeypatch.setattr(migrations, "sql_folder", lambda: copy)
-    return copy
 
 
 def test_a_failing_migration_leaves_nothing(empty_database: Database, own_sql: Path) -> None:

@@ -2,15 +2,18 @@
 CREATE OR REPLACE FUNCTION repair_lanes() RETURNS integer
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 DECLARE
+    v_mailbox_ids bigint[] := ARRAY(SELECT DISTINCT d.mailbox_id FROM lane_drift() AS d);
     v_drift record;
     v_count integer := 0;
 BEGIN
-    PERFORM lock_lanes(ARRAY(SELECT d.mailbox_id FROM lane_drift() AS d));
+    IF v_mailbox_ids = '{}' THEN
+        RETURN 0;
+    END IF;
+    PERFORM lock_lanes(v_mailbox_ids);
     FOR v_drift IN                               -- looked at again, under the locks
-        SELECT d.mailbox_id, jsonb_agg(to_jsonb(d)) AS details FROM lane_drift() AS d GROUP BY d.mailbox_id
-            ORDER BY d.mailbox_id
+        SELECT d.mailbox_id, jsonb_agg(to_jsonb(d)) AS details FROM lane_drift() AS d
+        WHERE d.mailbox_id = ANY (v_mailbox_ids) GROUP BY d.mailbox_id ORDER BY d.mailbox_id
     LOOP
-        PERFORM lock_lanes(ARRAY[v_drift.mailbox_id]);
         UPDATE mailbox_lanes AS l SET held = ARRAY(
             SELECT q.chunk_id FROM chunk_processing_queue AS q WHERE q.mailbox_id = l.mailbox_id
                 AND q.status = 'processing'

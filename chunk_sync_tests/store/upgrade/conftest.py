@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from chunk_sync.store import migrations
-from chunk_sync.store.database import Database, sql_folder
+from chunk_sync.store.database import Database
 from chunk_sync_tests.releases import Mail, Release, released_versions, unpacked
 
 if TYPE_CHECKING:  # a plugin must not be imported before pytest loads it
@@ -79,12 +77,3 @@ def old_data(pg_server: PgServer, full_template: str) -> Iterator[Database]:
     """A database with a release's schema and data."""
     with pg_server.cloned(full_template) as dsn, Database(dsn) as database:
         yield database
-
-
-@pytest.fixture
-def own_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of sql/ that a test may change."""
-    copy = tmp_path / "sql"
-    shutil.copytree(sql_folder(), copy)
-    monkeypatch.setattr(migrations, "sql_folder", lambda: copy)
-    return copy
