@@ -14,6 +14,12 @@
 | CHUNK_SYNC_CHUNK_MESSAGES | 200 | messages a chunk, 25 to 500 |
 | CHUNK_SYNC_CHUNK_BYTES | 16777216 | bytes a chunk, by the sizes that the source announces |
 | CHUNK_SYNC_MAX_MESSAGE_BYTES | 104857600 | larger messages are quarantined instead of stored |
+| CHUNK_SYNC_BYTES_IN_FLIGHT | 33554432 | bytes of mail that a run has in memory at a time; a larger message goes alone |
+| CHUNK_SYNC_RAW | keep | `off`: the exact bytes of messages are not kept, only their hash |
+| CHUNK_SYNC_RAW_LEVEL | 3 | zstd level of the bytes that are kept, 1 to 19 |
+| CHUNK_SYNC_MAX_PARTS | 1000 | MIME parts of a message that are read; the rest is cut and the message flagged |
+| CHUNK_SYNC_MAX_DEPTH | 100 | levels of MIME parts inside each other |
+| CHUNK_SYNC_MAX_TEXT_CHARACTERS | 1000000 | characters of a body |
 | CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS | 60 | the longest silence of a mail server |
 """
 
@@ -54,6 +60,12 @@ class Settings:
     chunk_messages: int = 200
     chunk_bytes: int = 16 << 20
     max_message_bytes: int = 100 << 20
+    bytes_in_flight: int = 32 << 20
+    raw: str = "keep"
+    raw_level: int = 3
+    max_parts: int = 1_000
+    max_depth: int = 100
+    max_text_characters: int = 1_000_000
     source_timeout_seconds: float = 60.0
 
     @classmethod
@@ -74,6 +86,14 @@ class Settings:
             chunk_messages=int(number("CHUNK_SYNC_CHUNK_MESSAGES", cls.chunk_messages, 25, 500)),
             chunk_bytes=int(number("CHUNK_SYNC_CHUNK_BYTES", cls.chunk_bytes, 1 << 10, 1 << 30)),
             max_message_bytes=int(number("CHUNK_SYNC_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1 << 10, 1 << 30)),
+            bytes_in_flight=int(number("CHUNK_SYNC_BYTES_IN_FLIGHT", cls.bytes_in_flight, 1 << 20, 1 << 34)),
+            raw=_word(env, "CHUNK_SYNC_RAW", ("keep", "off")),
+            raw_level=int(number("CHUNK_SYNC_RAW_LEVEL", cls.raw_level, 1, 19)),
+            max_parts=int(number("CHUNK_SYNC_MAX_PARTS", cls.max_parts, 1, 100_000)),
+            max_depth=int(number("CHUNK_SYNC_MAX_DEPTH", cls.max_depth, 1, 200)),
+            max_text_characters=int(
+                number("CHUNK_SYNC_MAX_TEXT_CHARACTERS", cls.max_text_characters, 1 << 10, 100_000_000)
+            ),
             source_timeout_seconds=number("CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS", cls.source_timeout_seconds, 1, 3600),
         )
 
@@ -86,6 +106,15 @@ def environment() -> dict[str, str]:
 def variable(name: str) -> str | None:
     """Read a variable that the user named (`env:NAME` credentials); None when it is not set."""
     return os.environ.get(name)
+
+
+def _word(env: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    """Read one of a few words; the first is the default."""
+    text = env.get(name) or words[0]
+    if text not in words:
+        message = f"{name}={text!r}: say {' or '.join(words)}"
+        raise UsageError(message)
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Any
 
 import psycopg
 
-from chunk_sync.domain.chunks import ClaimedChunk
+from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
-from chunk_sync.store.messages import AttachmentRow, LocationRow, MessageRow, land_chunk
+from chunk_sync.store.messages import AttachmentRow, AttemptFigures, LocationRow, MessageRow, Page, land_chunk
 from chunk_sync_tests.factory import PlannedJob, claim, complete, make_job, open_worker
 
 Connection = psycopg.Connection[Any]
@@ -117,7 +117,8 @@ def _land(database: Database, chunk: ClaimedChunk, name: str) -> None:
         attachments=[AttachmentRow("2", f"{name}.pdf", "application/pdf", None, 3, b"\1" * 32, is_inline=False)],
     )
     places = [LocationRow(1, sha256, len(raw), None, [], None), LocationRow(2, None, 10**9, None, [], None)]
-    land_chunk(database, chunk, {sha256: message}, places, duration_ms=5, memory_usage=None, timings={})
+    page = Page({sha256: message}, places, {})
+    land_chunk(database, chunk, page, LandedCounts(), (), AttemptFigures(5, None, {}))
 
 
 def _public_id(database: Database, job_id: int) -> str:

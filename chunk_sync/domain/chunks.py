@@ -58,11 +58,20 @@ class ClaimedChunk:
 class LandedCounts:
     """What a landing did: requested = inserted + unchanged + absent + quarantined, always."""
 
-    inserted: int
-    unchanged: int
-    absent: int
-    quarantined: int
-    bytes: int
+    inserted: int = 0
+    unchanged: int = 0
+    absent: int = 0
+    quarantined: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: LandedCounts) -> LandedCounts:
+        return LandedCounts(
+            self.inserted + other.inserted,
+            self.unchanged + other.unchanged,
+            self.absent + other.absent,
+            self.quarantined + other.quarantined,
+            self.bytes + other.bytes,
+        )
 
     @property
     def emails(self) -> int:

@@ -22,14 +22,14 @@ _ROLE_ORDER = {
 
 
 def plan_chunks(messages: Iterable[PlannedMessage], *, max_messages: int, max_bytes: int) -> Iterator[ChunkPlan]:
-    """Cut messages into chunks, the newest (highest UID) first.
+    """Cut messages, given with the highest UID (the newest) first, into chunks in that order.
 
     A chunk is closed at `max_messages`, or before it would weigh more than `max_bytes`; a message that is
     larger than that is a chunk of its own.
     """
     chunk: list[PlannedMessage] = []
     weight = 0
-    for message in sorted(messages, key=lambda m: m.uid, reverse=True):
+    for message in messages:
         if chunk and (len(chunk) >= max_messages or weight + message.size > max_bytes):
             yield _chunk(chunk, weight)
             chunk, weight = [], 0

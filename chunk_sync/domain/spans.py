@@ -6,9 +6,12 @@ means the same messages whatever arrives or is deleted during the sync (known fa
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
 
 UidRange = tuple[int, int]
 
@@ -23,14 +26,24 @@ class UidSet:
 
     @classmethod
     def of(cls, uids: Iterable[int]) -> UidSet:
-        """Build from UIDs in any order; neighbours are joined."""
+        """Build from UIDs in any order; neighbours are joined. Ascending ones cost no more than their ranges."""
         ranges: list[UidRange] = []
-        for uid in sorted(set(uids)):
-            if ranges and uid == ranges[-1][1] + 1:
-                ranges[-1] = (ranges[-1][0], uid)
-            else:
-                ranges.append((uid, uid))
-        return cls(tuple(ranges))
+        low = high = -1
+        for uid in uids:
+            if uid == high + 1 and high >= 0:
+                high = uid
+                continue
+            if high >= 0:
+                ranges.append((low, high))
+            low = high = uid
+        if high >= 0:
+            ranges.append((low, high))
+        return cls.joined(ranges)
+
+    @classmethod
+    def joined(cls, ranges: Iterable[UidRange]) -> UidSet:
+        """Build from closed ranges in any order, which may overlap."""
+        return cls(_merged(list(ranges)))
 
     @classmethod
     def parse(cls, text: str) -> UidSet:
@@ -40,14 +53,12 @@ class UidSet:
         if not _UID_SET.fullmatch(text):
             message = f"not a UID set: {text[:60]!r}"
             raise ValueError(message)
-        merged: list[UidRange] = []
         pairs = (part.partition(":") for part in text.split(","))
-        for low, high in sorted(sorted((int(a), int(b or a))) for a, _, b in pairs):
-            if merged and low <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
-            else:
-                merged.append((low, high))
-        return cls(tuple(merged))
+        return cls.joined(_ordered(int(a), int(b or a)) for a, _, b in pairs)
+
+    def up_to(self, last: int) -> UidSet:
+        """Keep what is not above `last`."""
+        return UidSet(tuple((low, min(high, last)) for low, high in self.ranges if low <= last))
 
     def __str__(self) -> str:
         return ",".join(f"{low}:{high}" if high > low else f"{low}" for low, high in self.ranges)
@@ -60,7 +71,27 @@ class UidSet:
         return sum(high - low + 1 for low, high in self.ranges)
 
     def __contains__(self, uid: object) -> bool:
-        return isinstance(uid, int) and any(low <= uid <= high for low, high in self.ranges)
+        if not isinstance(uid, int):
+            return False
+        place = bisect.bisect_right(self.ranges, uid, key=itemgetter(0))
+        return place > 0 and uid <= self.ranges[place - 1][1]
+
+
+def _ordered(one: int, other: int) -> UidRange:
+    return (one, other) if one <= other else (other, one)
+
+
+def _merged(ranges: list[UidRange]) -> tuple[UidRange, ...]:
+    """Put ranges in order and join those that touch."""
+    if all(before[1] + 1 < after[0] for before, after in pairwise(ranges)):
+        return tuple(ranges)
+    merged: list[UidRange] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
+        else:
+            merged.append((low, high))
+    return tuple(merged)
 
 
 @dataclass(frozen=True, slots=True)

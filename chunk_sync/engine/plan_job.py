@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chunk_sync.domain.categorize import categorize_exception
 from chunk_sync.domain.chunks import PlannedMessage
-from chunk_sync.domain.plan import folder_rank, in_range, plan_chunks
+from chunk_sync.domain.listing import Changes, FlagTable
+from chunk_sync.domain.plan import plan_chunks
+from chunk_sync.domain.spans import UidSet
 from chunk_sync.engine.connect import SourceOpener
+from chunk_sync.engine.look import Look, look_at_mailbox
 from chunk_sync.engine.worker import Worker
-from chunk_sync.errors import ErrorCategory, ErrorScope, LeaseLost, ProviderError
-from chunk_sync.mail.source import ListedMessage, Snapshot, Source, SourceFolder
+from chunk_sync.errors import LeaseLost, ProviderError
+from chunk_sync.mail.source import ListedMessage
 from chunk_sync.settings import Settings
 from chunk_sync.store import plans
 from chunk_sync.store.database import Database
-from chunk_sync.store.mailboxes import Mailbox, mailbox_by_id
-from chunk_sync.store.plans import FolderCursor, FolderSnapshot, JobToPlan, PlanResult, PlanWriter
-
-_LOOKS = 3
+from chunk_sync.store.mailboxes import mailbox_by_id
+from chunk_sync.store.plans import NO_LOOK, ChangeCounts, FolderRecord, FolderSnapshot, JobToPlan, PlanResult, PlanWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,6 @@ class PlanOutcome:
     result: PlanResult | None = None
     error: str | None = None
     category: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    snapshot: Snapshot
-    messages: Sequence[ListedMessage]
 
 
 def plan_job(
@@ -52,12 +47,14 @@ def plan_job(
     mailbox = mailbox_by_id(database, job.mailbox_id)
     try:
         with open_mailbox(mailbox) as source:
-            listings = _list_mailbox(source, mailbox, job, plans.folder_cursors(database, mailbox.id), worker)
+            looks, keys = look_at_mailbox(database, source, mailbox, job, worker)
         worker.check()
         with database.transaction() as conn:
             writer = PlanWriter(conn, job)
-            for listing in listings:
-                _plan_folder(writer, job, listing, settings)
+            for look in looks:
+                _plan_folder(writer, job, look, settings)
+            if keys and not job.is_ranged:
+                writer.close_others(keys)
             result = writer.finish(worker.id)
     except LeaseLost as error:
         return PlanOutcome(job.id, mailbox.name, "lost", error=str(error))
@@ -71,51 +68,55 @@ def plan_job(
     return PlanOutcome(job.id, mailbox.name, result.status, result=result)
 
 
-def _list_mailbox(
-    source: Source, mailbox: Mailbox, job: JobToPlan, cursors: dict[str, FolderCursor], worker: Worker
-) -> list[_Listing]:
-    folders = [f for f in source.folders() if mailbox.folders is None or f.path in mailbox.folders]
-    listings: list[_Listing] = []
-    for folder in sorted(folders, key=lambda f: folder_rank(f.role, f.path)):
-        worker.check()
-        listings.append(_list_folder(source, folder, job, cursors.get(folder.key)))
-    return listings
-
-
-def _list_folder(source: Source, folder: SourceFolder, job: JobToPlan, cursor: FolderCursor | None) -> _Listing:
-    looks = 0
-    while True:
-        looks += 1
-        snapshot = source.snapshot(folder)
-        same_epoch = cursor is not None and cursor.uidvalidity == snapshot.uidvalidity
-        above = cursor.synced_uid if cursor is not None and same_epoch and job.sync_type == "incremental" else 0
-        listed = list(source.list_messages(snapshot, above))
-        if above or len(listed) >= snapshot.message_count:
-            return _Listing(snapshot, [m for m in listed if in_range(m.received_at, job.sync_from, job.sync_to)])
-        if looks == _LOOKS:
-            # Deletions between snapshot and listing explain it once; a server that keeps saying so is not believed.
-            message = f"folder {folder.path}: {snapshot.message_count} messages announced, {len(listed)} listed"
-            raise ProviderError(message, ErrorCategory.TEMPORARY, scope=ErrorScope.FOLDER)
-
-
-def _plan_folder(writer: PlanWriter, job: JobToPlan, listing: _Listing, settings: Settings) -> None:
-    taken = listing.snapshot
+def _plan_folder(writer: PlanWriter, job: JobToPlan, look: Look, settings: Settings) -> None:
+    taken = look.snapshot
     stored = FolderSnapshot(
-        taken.folder.key, taken.folder.path, taken.folder.role, taken.uidvalidity, taken.message_count
+        taken.folder.key,
+        taken.folder.path,
+        taken.folder.role,
+        taken.uidvalidity,
+        taken.message_count,
+        taken.object_id,
+        look.renamed_id,
     )
     folder = writer.open_folder(stored)
-    incremental = job.sync_type == "incremental"
     if taken.uid_next:
-        above = folder.synced_uid if incremental else 0
-        landed = {uid for uid, _ in writer.landed(folder.id, taken.uidvalidity, above)} if incremental else set[int]()
-        messages = [PlannedMessage(m.uid, m.size) for m in listing.messages if m.uid not in landed]
+        messages, changes = _by_uid(writer, folder, job, look), look.changes
         synced_uid, next_uid = taken.uid_next - 1, taken.uid_next
     else:
-        known = {i: uid for uid, i in writer.landed(folder.id, taken.uidvalidity) if i is not None}
-        messages, next_uid = _number(listing.messages, known, folder.next_uid, keep_known=not incremental)
+        messages, changes, next_uid = _by_name(writer, folder, job, look)
         synced_uid = next_uid - 1
-    chunks = list(plan_chunks(messages, max_messages=settings.chunk_messages, max_bytes=settings.chunk_bytes))
-    writer.close_folder(folder, stored, chunks, synced_uid=synced_uid, next_uid=next_uid)
+    changed = NO_LOOK
+    if changes is not None:
+        flags, vanished = writer.apply_changes(folder.id, taken.uidvalidity, changes)
+        changed = ChangeCounts(taken.highest_modseq, flags, vanished)
+    chunks = plan_chunks(messages, max_messages=settings.chunk_messages, max_bytes=settings.chunk_bytes)
+    writer.close_folder(folder, stored, chunks, synced_uid=synced_uid, next_uid=next_uid, changed=changed)
+
+
+def _by_uid(writer: PlanWriter, folder: FolderRecord, job: JobToPlan, look: Look) -> Iterator[PlannedMessage]:
+    """Give what is to be fetched; an incremental job leaves out what an earlier, unfinished one has landed."""
+    landed = set[int]()
+    if job.sync_type == "incremental":
+        landed.update(uid for uid, _ in writer.landed(folder.id, look.snapshot.uidvalidity, folder.synced_uid))
+    return (message for message in look.listing.newest_first() if message.uid not in landed)
+
+
+def _by_name(
+    writer: PlanWriter, folder: FolderRecord, job: JobToPlan, look: Look
+) -> tuple[list[PlannedMessage], Changes | None, int]:
+    """Give what is to be fetched of a source that has no UIDs, what changed of the rest, and the next free UID."""
+    known = {i: uid for uid, i in writer.landed(folder.id, look.snapshot.uidvalidity) if i is not None}
+    incremental = job.sync_type == "incremental"
+    messages, next_uid = _number(look.named, known, folder.next_uid, keep_known=not incremental)
+    if job.is_ranged:
+        return messages, None, next_uid
+    flags = FlagTable()
+    there = [(known[m.provider_id], m.flags) for m in look.named if m.provider_id in known]
+    for uid, names in there:
+        if names is not None:
+            flags.add(uid, names)
+    return messages, Changes(flags, existing=UidSet.of(uid for uid, _ in there)), next_uid
 
 
 def _number(
@@ -132,4 +133,5 @@ def _number(
             planned.append(PlannedMessage(uid, message.size, message.provider_id))
     new.sort(key=lambda m: (m.received_at.timestamp() if m.received_at else 0.0, m.provider_id or ""))
     planned.extend(PlannedMessage(next_uid + i, m.size, m.provider_id) for i, m in enumerate(new))
+    planned.sort(key=lambda m: m.uid, reverse=True)
     return planned, next_uid + len(new)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import resource
 import threading
 import time
 from collections import deque
@@ -22,16 +21,18 @@ from typing import TypeVar
 from chunk_sync.domain.categorize import categorize_exception
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState, ClaimedChunk, LandedCounts
 from chunk_sync.engine.connect import SourceOpener
-from chunk_sync.engine.convert import to_rows
+from chunk_sync.engine.convert import Conversion
+from chunk_sync.engine.landing import Landing
+from chunk_sync.engine.memory import ByteGate, weight_of
 from chunk_sync.engine.sources import Sources
 from chunk_sync.engine.todo import BUSY_WAIT, Todo
 from chunk_sync.engine.worker import Worker
 from chunk_sync.errors import DatabaseUnavailable, ErrorCategory, ErrorScope, LeaseLost, ProviderError
-from chunk_sync.mail.source import RawMessage, Source
+from chunk_sync.mail.source import Source
 from chunk_sync.settings import Settings
 from chunk_sync.store import queue
 from chunk_sync.store.database import Database
-from chunk_sync.store.messages import land_chunk
+from chunk_sync.store.messages import known_uids
 
 _log = logging.getLogger(__name__)
 _CLAIM_WINDOW = 64
@@ -66,6 +67,8 @@ class ChunkRun:
         self._outcomes: dict[int, ChunkOutcome] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._conversion = Conversion.of(parts.settings)
+        self._memory = ByteGate(parts.settings.bytes_in_flight)
 
     def claim(self, limit: int) -> list[ClaimedChunk]:
         """Claim the next due chunks of the run; [] when none is to be had right now."""
@@ -163,37 +166,25 @@ class ChunkRun:
             return self._failed(chunk, error, started)
 
     def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
-        fetched: list[RawMessage] = []
+        database = self._parts.database
+        landing = Landing(database, chunk, self._conversion, self._patiently, started)
+        by_uid = chunk.span.provider_ids is None
+        known = self._patiently(lambda: known_uids(database, chunk)) if by_uid else frozenset[int]()
         looked = started
-        for message in source.fetch(chunk.span):
-            self._worker.check()
-            if self._stopping.is_set():
-                raise _Stopped
-            if time.monotonic() - looked > _LOOK:
-                looked = time.monotonic()
-                self._check_held(chunk)
-            fetched.append(message)
-        at_fetch = time.monotonic()
-        messages, locations = to_rows(fetched, chunk.folder_role)
-        del fetched
-        at_parse = time.monotonic()
-        timings = {
-            "fetch_ms": round((at_fetch - started) * 1000, 1),
-            "parse_ms": round((at_parse - at_fetch) * 1000, 1),
-        }
-        # Landing again after a commit whose answer was lost finds everything there and the chunk completed.
-        counts = self._patiently(
-            lambda: land_chunk(
-                self._parts.database,
-                chunk,
-                messages,
-                locations,
-                duration_ms=_ms(started),
-                memory_usage=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                timings=timings,
-            )
-        )
-        return _outcome(chunk, ChunkState.COMPLETED, started, counts=counts)
+        with self._memory.hold(weight_of(chunk)):
+            try:
+                for message in source.fetch(chunk.span, known):
+                    self._worker.check()
+                    if self._stopping.is_set():
+                        raise _Stopped
+                    if time.monotonic() - looked > _LOOK:
+                        looked = time.monotonic()
+                        self._check_held(chunk)
+                    landing.take(message)
+            except ProviderError:
+                landing.keep()  # what had arrived whole stays: the next attempt fetches the rest
+                raise
+            return _outcome(chunk, ChunkState.COMPLETED, started, counts=landing.complete())
 
     def _check_held(self, chunk: ClaimedChunk) -> None:
         """Raise LeaseLost when somebody has cancelled, paused or reset the chunk; no answer is no reason to stop."""

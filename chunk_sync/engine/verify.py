@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from chunk_sync.domain.chunks import PlannedMessage
+from chunk_sync.domain.listing import Listing
 from chunk_sync.domain.plan import plan_chunks
 from chunk_sync.domain.spans import Span
 from chunk_sync.engine.connect import SourceOpener
-from chunk_sync.mail.source import Snapshot, Source
+from chunk_sync.engine.look import chosen_folders
+from chunk_sync.mail.source import RawMessage, Snapshot, Source
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import Mailbox
@@ -47,11 +49,10 @@ def verify_mailbox(
     """
     known = landed_folders(database, mailbox.id)
     with open_mailbox(mailbox) as source:
-        for folder in source.folders():
-            if mailbox.folders is None or folder.path in mailbox.folders:
-                snapshot = source.snapshot(folder)
-                known.pop(folder.key, None)
-                yield _verify_folder(database, settings, source, mailbox, snapshot)
+        for folder in chosen_folders(source.folders(), mailbox):
+            snapshot = source.snapshot(folder)
+            known.pop(folder.key, None)
+            yield _verify_folder(database, settings, source, mailbox, snapshot)
     for folder in known.values():
         landed = landed_folder(database, mailbox.id, folder.key, folder.uidvalidity)
         yield FolderVerdict(folder.path, 0, len(landed), gone_from_source=len(landed))
@@ -87,13 +88,17 @@ def _verify_folder(
 
 def _source_hashes(settings: Settings, source: Source, snapshot: Snapshot) -> Iterator[tuple[str, bytes | None]]:
     """Stream (name, hash) of every message of a folder; the hash is None for one too large to be stored."""
-    listed = list(source.list_messages(snapshot))
-    if not snapshot.uid_next:
-        messages = [PlannedMessage(i + 1, m.size, m.provider_id) for i, m in enumerate(listed)]
-    else:
-        messages = [PlannedMessage(m.uid, m.size) for m in listed]
+    listing = Listing()
+    named: list[PlannedMessage] = []
+    for number, message in enumerate(source.list_messages(snapshot), 1):
+        if snapshot.uid_next:
+            listing.add(message.uid, message.size)
+        else:
+            named.append(PlannedMessage(number, message.size, message.provider_id))
+    messages = listing.newest_first() if snapshot.uid_next else reversed(named)
     for chunk in plan_chunks(messages, max_messages=settings.chunk_messages, max_bytes=settings.chunk_bytes):
         span = Span(snapshot.folder.key, snapshot.uidvalidity, chunk.uids, chunk.provider_ids)
-        for message in source.fetch(span):
-            sha256 = hashlib.sha256(message.raw).digest() if message.raw is not None else None
-            yield message.provider_id or str(message.uid), sha256
+        for fetched in source.fetch(span):
+            assert isinstance(fetched, RawMessage)  # noqa: S101 - no message was said to be known
+            sha256 = hashlib.sha256(fetched.raw).digest() if fetched.raw is not None else None
+            yield fetched.provider_id or str(fetched.uid), sha256

@@ -7,14 +7,22 @@
 | maildir:PATH | a Maildir, or a folder of Maildirs |
 | mbox:PATH | an mbox file, or a folder of *.mbox files |
 
-User names may hold `@` and %-escapes. IMAP addresses take one option, `?ca=PATH`: a PEM file of
-certificate authorities to trust instead of the system's. Parsing never looks at the disk, so that a
+User names may hold `@` and %-escapes. IMAP addresses take options, `?ca=PATH&auth=xoauth2`:
+
+| option | meaning |
+|---|---|
+| ca=PATH | a PEM file of certificate authorities to trust instead of the system's |
+| auth=xoauth2, auth=oauthbearer | what the credential gives is an OAuth 2.0 access token and no password |
+| compress=yes, compress=no | COMPRESS=DEFLATE wherever offered, or never; without it: unless the server is local |
+
+Parsing never looks at the disk, so that a
 worker can read the address of an archive that has gone away; `check_address` does.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -23,11 +31,13 @@ from chunk_sync.errors import UsageError
 from chunk_sync.mail.maildir import is_maildir_tree
 from chunk_sync.mail.mbox_index import looks_like_mbox
 
+AUTH_OPTIONS = ("xoauth2", "oauthbearer")
 DEFAULT_PORTS = {"imaps": 993, "imap": 143}
 _PATH_SCHEMES = ("maildir", "mbox")
 _EXAMPLES = "imaps://user@host/, imap://user@host/, maildir:PATH or mbox:PATH"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(.*)", re.DOTALL)
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_OPTIONS = re.compile(r"\?(?=(?:ca|auth|compress)=)")  # no other question mark: a password may hold one
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_PORT = 65_535
 
@@ -42,6 +52,8 @@ class MailboxAddress:
     user: str | None = None
     path: str | None = None
     ca_file: str | None = None
+    auth: str | None = None
+    compress: bool | None = None
 
     @property
     def is_imap(self) -> bool:
@@ -54,8 +66,10 @@ class MailboxAddress:
             return f"{self.scheme}:{self.path}"
         host = f"[{self.host}]" if self.host and ":" in self.host else self.host
         port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        option = f"?ca={quote(self.ca_file)}" if self.ca_file else ""
-        return f"{self.scheme}://{quote(self.user or '', safe='')}@{host}{port}/{option}"
+        compress = None if self.compress is None else "yes" if self.compress else "no"
+        options = (("ca", self.ca_file), ("auth", self.auth), ("compress", compress))
+        query = "&".join(f"{name}={quote(value)}" for name, value in options if value)
+        return f"{self.scheme}://{quote(self.user or '', safe='')}@{host}{port}/{'?' if query else ''}{query}"
 
 
 def parse_address(text: str) -> MailboxAddress:
@@ -114,7 +128,7 @@ def _parse_imap(scheme: str, rest: str) -> MailboxAddress:
     if not rest.startswith("//"):
         message = f"an IMAP address begins with {scheme}://, as in {scheme}://user@host/"
         raise UsageError(message)
-    location, option, ca_file = rest[2:].partition("?ca=")
+    location, _, query = _OPTIONS.sub("\n", rest[2:], count=1).partition("\n")
     user_part, at, host_part = location.rpartition("@")
     # Before anything else, and for the whole left side: a password may hold any character.
     if ":" in user_part:
@@ -129,9 +143,37 @@ def _parse_imap(scheme: str, rest: str) -> MailboxAddress:
         message = f"the address names no user: write {scheme}://user@host/"
         raise UsageError(message)
     if tail:
-        message = "nothing but ?ca=PATH may follow the host: an address names a whole mailbox, not a folder"
+        message = "nothing but options (?ca=PATH) may follow the host: an address names a whole mailbox, not a folder"
         raise UsageError(message)
-    return MailboxAddress(scheme, host, port, _unescape(user_part), None, _parse_ca(ca_file) if option else None)
+    options = _parse_options(query)
+    return MailboxAddress(
+        scheme,
+        host,
+        port,
+        _unescape(user_part),
+        ca_file=_parse_ca(options["ca"]) if "ca" in options else None,
+        auth=_one_of(options, "auth", AUTH_OPTIONS),
+        compress={"yes": True, "no": False}.get(_one_of(options, "compress", ("yes", "no")) or ""),
+    )
+
+
+def _parse_options(query: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in query.split("&")] if query else []
+    options = {name: value for name, _, value in pairs}
+    if len(options) < len(pairs) or not options.keys() <= {"ca", "auth", "compress"}:
+        message = "after the ? of an address stand ca=PATH, auth=xoauth2 or compress=no, each once and with & between"
+        raise UsageError(message)
+    return options
+
+
+def _one_of(options: Mapping[str, str], name: str, values: tuple[str, ...]) -> str | None:
+    if name not in options:
+        return None
+    value = options[name].lower()
+    if value not in values:
+        message = f"the address's option {name} is {' or '.join(values)}"
+        raise UsageError(message)
+    return value
 
 
 def _parse_host(scheme: str, authority: str) -> tuple[str, int]:
@@ -173,7 +215,7 @@ def _unescape(user: str) -> str:
 
 def _parse_ca(value: str) -> str:
     path = unquote(value, errors="replace")
-    if not path or "&" in value or "\ufffd" in path:
-        message = "after the ? of an address stands only ca=PATH: a PEM file with the certificate to trust"
+    if not path or "\ufffd" in path:
+        message = "the address's option ca=PATH names a PEM file with the certificate to trust"
         raise UsageError(message)
     return str(Path(path).expanduser().absolute())

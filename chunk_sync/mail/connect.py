@@ -7,6 +7,7 @@ from pathlib import Path
 from chunk_sync.errors import UsageError
 from chunk_sync.mail.address import MailboxAddress
 from chunk_sync.mail.imap import ImapLimits, ImapSource
+from chunk_sync.mail.imap_session import Account
 from chunk_sync.mail.imap_wire import Endpoint
 from chunk_sync.mail.maildir import MaildirSource
 from chunk_sync.mail.mbox import MboxSource
@@ -33,6 +34,12 @@ def open_source(
     if not password:
         message = f"no password for {address}: answer the prompt, or use --password-env or --password-file"
         raise UsageError(message)
-    endpoint = Endpoint(address.host or "", address.port or 0, tls=address.scheme == "imaps", ca_file=address.ca_file)
+    endpoint = Endpoint(
+        address.host or "",
+        address.port or 0,
+        tls=address.scheme == "imaps",
+        ca_file=address.ca_file,
+        compress=address.compress,
+    )
     limits = ImapLimits(silence=timeout, max_message_bytes=max_message_bytes)
-    return ImapSource(endpoint, address.user or "", password, limits)
+    return ImapSource(endpoint, Account(address.user or "", password, address.auth), limits)

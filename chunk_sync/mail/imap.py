@@ -9,23 +9,26 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Generator, Iterator
+from dataclasses import dataclass, replace
 from typing import Self
 
-from chunk_sync.domain.spans import Span
+from chunk_sync.domain.listing import NO_UIDS, Changes, FlagTable
+from chunk_sync.domain.spans import Span, UidRange, UidSet
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail import imap_dialogue as dialogue
 from chunk_sync.mail.imap_errors import Stage, translated
 from chunk_sync.mail.imap_names import with_roles
+from chunk_sync.mail.imap_session import Account, introduce, secure, sign_in
 from chunk_sync.mail.imap_wire import Endpoint, ImapWire
-from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, SourceFolder
+from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder
 
 _log = logging.getLogger(__name__)
 
 _MESSAGES_A_BATCH = 500
 _FIRST_WINDOW = 10_000
 _WIDEST_WINDOW = 1 << 24
+_SEARCH_WINDOW = 1 << 20
 _LAST_UID = (1 << 32) - 1
 
 
@@ -48,21 +51,24 @@ class ImapLimits:
 class ImapSource:
     """One IMAP account. It connects on first use, and anew after a cut; every error is a ProviderError."""
 
-    def __init__(self, endpoint: Endpoint, user: str, password: str, limits: ImapLimits) -> None:
+    def __init__(self, endpoint: Endpoint, account: Account, limits: ImapLimits) -> None:
         self._endpoint = endpoint
-        self._user = user
-        self._password = password
+        self._account = account
         self._limits = limits
         self._wire: ImapWire | None = None
         self._opened: tuple[str, int] | None = None
         self._opened_at = 0.0
-        self._secrets = _spellings(user, password)
+        self._secrets = _spellings(account.user, account.secret)
 
     def folders(self) -> list[SourceFolder]:
         """List the folders that can hold messages, inbox first."""
         wire = self._connected()
         with translated(Stage.LIST, self._secrets):
-            return with_roles(dialogue.list_folders(wire))
+            folders = with_roles(dialogue.list_folders(wire))
+        if dialogue.GMAIL in wire.capabilities and any(folder.role == "all" for folder in folders):
+            # Every label of a message is another folder with it; All Mail has each once, without these two.
+            return [replace(f, by_default=f.role in {"all", "junk", "trash"}) for f in folders]
+        return folders
 
     def snapshot(self, folder: SourceFolder) -> Snapshot:
         """Freeze a folder: its UIDVALIDITY, UIDNEXT and number of messages now."""
@@ -74,7 +80,7 @@ class ImapSource:
             if uid_next is None:  # never ask an empty folder for `*`: some servers answer BAD
                 uid_next = dialogue.ask_highest_uid(wire) + 1 if opened.exists else 1
         self._note_opened(folder.key, opened.uidvalidity)
-        return Snapshot(folder, opened.uidvalidity, uid_next, opened.exists)
+        return Snapshot(folder, opened.uidvalidity, uid_next, opened.exists, opened.highest_modseq, opened.object_id)
 
     def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
         """List the snapshot's messages above a UID in ascending windows of UIDs, a window a command."""
@@ -101,7 +107,35 @@ class ImapSource:
         if not above_uid and listed < snapshot.message_count:
             self._check_listing(snapshot, listed)
 
-    def fetch(self, span: Span) -> Iterator[RawMessage]:
+    def changes(self, snapshot: Snapshot, up_to: int, since_modseq: int) -> Changes:
+        """Tell what changed: by the server's own count of changes, or from the flags of all messages."""
+        wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
+        flags = FlagTable()
+        # A count that went down was begun anew: it says nothing about what we know.
+        if not 0 < since_modseq <= snapshot.highest_modseq:
+            with translated(Stage.FETCH, self._secrets):
+                dialogue.ask_flags(wire, up_to, flags)
+            return Changes(flags)
+        vanished = NO_UIDS
+        if since_modseq < snapshot.highest_modseq:
+            with translated(Stage.FETCH, self._secrets):
+                vanished = dialogue.ask_flags(wire, up_to, flags, since_modseq)
+        return Changes(flags, vanished)
+
+    def existing(self, snapshot: Snapshot) -> UidSet:
+        """List the UIDs that are there, in windows whose answers are of bounded size."""
+        last = min(snapshot.uid_next - 1, _LAST_UID)
+        ranges: list[UidRange] = []
+        for low in range(1, last + 1, _SEARCH_WINDOW) if snapshot.message_count else ():
+            wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
+            with translated(Stage.FETCH, self._secrets):
+                ranges += dialogue.ask_uids(wire, low, min(low + _SEARCH_WINDOW - 1, last)).ranges
+        found = UidSet.joined(ranges)
+        if len(found) < snapshot.message_count:
+            self._check_listing(snapshot, len(found))
+        return found
+
+    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages; those that it does not yield are gone from the folder."""
         wanted = sorted(span.uids)
         if not wanted:
@@ -109,7 +143,7 @@ class ImapSource:
         while wanted:
             missing: list[int] = []
             for start in range(0, len(wanted), _MESSAGES_A_BATCH):
-                missing += yield from self._fetch_batch(span, wanted[start : start + _MESSAGES_A_BATCH])
+                missing += yield from self._fetch_batch(span, wanted[start : start + _MESSAGES_A_BATCH], known)
             progress = len(missing) < len(wanted)
             wanted = self._still_there(span, missing)
             if wanted and not progress:
@@ -164,9 +198,10 @@ class ImapSource:
             )
         try:
             with translated(Stage.CONNECT, self._secrets):
-                wire.secure()
+                secure(wire, self._endpoint)
             with translated(Stage.LOGIN, self._secrets):
-                wire.sign_in(self._user, self._password)
+                sign_in(wire, self._endpoint, self._account)
+                introduce(wire, self._endpoint)
         except ProviderError:
             wire.shutdown()
             raise
@@ -189,7 +224,7 @@ class ImapSource:
     def _start_opening(self, wire: ImapWire, key: str) -> bytes:
         self._opened = None
         with translated(Stage.SELECT, self._secrets):
-            return wire.start("EXAMINE", key.encode("latin-1"))
+            return wire.start("EXAMINE", dialogue.name_on_the_wire(wire, key))
 
     def _finish_opening(self, wire: ImapWire, tag: bytes, key: str, uidvalidity: int) -> None:
         with translated(Stage.SELECT, self._secrets):
@@ -199,7 +234,9 @@ class ImapSource:
             raise ProviderError(message, ErrorCategory.DATA_CONFLICT, scope=ErrorScope.FOLDER, code="UIDVALIDITY")
         self._note_opened(key, uidvalidity)
 
-    def _fetch_batch(self, span: Span, uids: list[int]) -> Generator[RawMessage, None, list[int]]:
+    def _fetch_batch(
+        self, span: Span, uids: list[int], known: Collection[int]
+    ) -> Generator[RawMessage | KnownMessage, None, list[int]]:
         """Fetch some messages of a span; returns the UIDs that did not come."""
         wire = self._connected()
         is_open = self._is_open(span.folder_key, span.uidvalidity)
@@ -213,6 +250,8 @@ class ImapSource:
         with translated(Stage.FETCH, self._secrets):
             announced = dialogue.read_announced(wire, tag, uids)
             cap = self._limits.max_message_bytes
+            there = [uid for uid in known if uid in announced]
+            flags = {uid: announced.pop(uid).flags for uid in there}
             small = {uid: message for uid, message in announced.items() if message.size <= cap}
             wire.extend(sum(message.size for message in small.values()) / self._limits.pace)
             missing = set(uids)
@@ -220,6 +259,9 @@ class ImapSource:
                 missing.discard(message.uid)
                 yield message
         self._opened = opened
+        for uid in there:
+            missing.discard(uid)
+            yield KnownMessage(uid, flags[uid])
         for uid in announced.keys() - small.keys():
             missing.discard(uid)
             large = announced[uid]

@@ -6,30 +6,38 @@ others, new arrivals) are passed over, doubled ones and other people's UIDs too.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from chunk_sync.domain.spans import UidSet
+from chunk_sync.domain.listing import NO_UIDS, FlagTable
+from chunk_sync.domain.spans import UidRange, UidSet
 from chunk_sync.mail.imap_errors import ServerRefused
-from chunk_sync.mail.imap_names import FolderName, readable_name
+from chunk_sync.mail.imap_names import FolderName, decode_modified_utf7, encode_modified_utf7, readable_name
 from chunk_sync.mail.imap_reply import (
     Fetched,
-    Reply,
-    ReplyError,
-    SkippedLiteral,
+    ListedFolder,
     parse_exists,
     parse_fetch,
+    parse_foreign_namespaces,
     parse_list,
+    parse_object_id,
     parse_search,
     parse_status_number,
+    parse_vanished,
 )
+from chunk_sync.mail.imap_tokens import Reply, ReplyError, SkippedLiteral
 from chunk_sync.mail.imap_wire import ImapWire
 from chunk_sync.mail.source import ListedMessage, RawMessage
 
 _log = logging.getLogger(__name__)
+
+GMAIL = "X-GM-EXT-1"
+"""The capability of servers whose folders are labels: one message is in many, and all are in All Mail."""
+UTF8 = "UTF8=ACCEPT"
 
 _NO_MAIL = frozenset({"\\noselect", "\\nonexistent"})
 _BODIES_A_COMMAND = 200
@@ -45,6 +53,8 @@ class Opened:
     uidvalidity: int
     uid_next: int | None
     exists: int
+    highest_modseq: int
+    object_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +67,47 @@ class Announced:
 
 
 def list_folders(wire: ImapWire) -> list[FolderName]:
-    """Ask for the folders that can be opened."""
-    wants_roles = {"SPECIAL-USE", "LIST-EXTENDED"} <= set(wire.capabilities)
-    names: dict[str, FolderName] = {}
-    for reply in wire.replies(wire.start('LIST "" "*"' + (" RETURN (SPECIAL-USE)" if wants_roles else ""))):
-        listed = parse_list(reply)
-        if listed is not None and listed.name and not listed.attributes & _NO_MAIL:
-            # The key is the name's bytes as they came, one character a byte.
-            key = listed.name.decode("latin-1")
-            names[key] = FolderName(key, _path(listed.name, listed.separator), listed.attributes)
-    return list(names.values())
+    """Ask for the folders that can be opened, and which of them are other people's."""
+    has_roles = {"SPECIAL-USE", "LIST-EXTENDED"} <= set(wire.capabilities)
+    namespaces = wire.start("NAMESPACE") if "NAMESPACE" in wire.capabilities else None
+    foreign: tuple[bytes, ...] = ()
+    listed: list[ListedFolder] = []
+    for reply in wire.replies(wire.start('LIST "" "*"' + (" RETURN (SPECIAL-USE)" if has_roles else ""))):
+        foreign += parse_foreign_namespaces(reply)
+        folder = parse_list(reply)
+        if folder is not None and folder.name and not folder.attributes & _NO_MAIL:
+            listed.append(folder)
+    if namespaces is not None:
+        with contextlib.suppress(ServerRefused):  # then there are none
+            for reply in wire.replies(namespaces):
+                foreign += parse_foreign_namespaces(reply)
+    names = [_folder_name(wire, folder, foreign) for folder in listed]
+    return list({name.key: name for name in names}.values())
+
+
+def _folder_name(wire: ImapWire, folder: ListedFolder, foreign: tuple[bytes, ...]) -> FolderName:
+    """Name a folder; its key is the name's bytes as most servers send them, one character a byte."""
+    name = encode_modified_utf7(folder.name) if UTF8 in wire.enabled else folder.name
+    is_own = not folder.name.startswith(foreign) if foreign else True
+    return FolderName(name.decode("latin-1"), _path(name, folder.separator), folder.attributes, is_own=is_own)
+
+
+def name_on_the_wire(wire: ImapWire, key: str) -> bytes:
+    """Write a folder's key as this connection wants it."""
+    name = key.encode("latin-1")
+    if UTF8 in wire.enabled and (decoded := decode_modified_utf7(name)) is not None:
+        return decoded.encode()
+    return name
 
 
 def read_opened(replies: Iterable[Reply]) -> Opened:
     """Read the answer to EXAMINE."""
-    uidvalidity = uid_next = exists = None
+    uidvalidity = uid_next = exists = modseq = object_id = None
     for reply in replies:
         uidvalidity = parse_status_number(reply, "UIDVALIDITY") or uidvalidity
         uid_next = parse_status_number(reply, "UIDNEXT") or uid_next
+        modseq = parse_status_number(reply, "HIGHESTMODSEQ") or modseq
+        object_id = parse_object_id(reply) or object_id
         count = parse_exists(reply)
         exists = count if count is not None else exists
     if uidvalidity is None:
@@ -83,7 +116,7 @@ def read_opened(replies: Iterable[Reply]) -> Opened:
     if exists is None:
         message = "a folder without EXISTS: nobody knows whether it is empty"
         raise ReplyError(message)
-    return Opened(uidvalidity, uid_next, exists)
+    return Opened(uidvalidity, uid_next, exists, modseq or 0, object_id)
 
 
 def ask_highest_uid(wire: ImapWire) -> int:
@@ -118,9 +151,38 @@ def list_window(wire: ImapWire, low: int, high: int, known: set[int]) -> Generat
     return b"[MESSAGELIMIT" not in wire.completion.upper()
 
 
+def ask_flags(wire: ImapWire, last: int, flags: FlagTable, since_modseq: int = 0) -> UidSet:
+    """Ask for the flags of all messages up to a UID, or of those that changed since.
+
+    Returns what has vanished since then, as far as the server says so (QRESYNC).
+    """
+    since = ""
+    if since_modseq:
+        since = f" (CHANGEDSINCE {since_modseq}{' VANISHED' if 'QRESYNC' in wire.enabled else ''})"
+    vanished: list[UidRange] = []
+    for reply in wire.replies(wire.start(f"UID FETCH 1:{last} ({_flag_items(wire)}){since}")):
+        wire.extend(_SECONDS_A_LISTED_MESSAGE)
+        fetched = parse_fetch(reply)
+        if fetched is None:
+            vanished += (parse_vanished(reply) or NO_UIDS).ranges
+        elif fetched.uid and fetched.uid <= last and fetched.flags is not None:
+            flags.add(fetched.uid, fetched.flags)
+    return UidSet.joined(vanished).up_to(last)
+
+
+def ask_uids(wire: ImapWire, low: int, high: int) -> UidSet:
+    """Ask which UIDs of a range there are."""
+    how = "RETURN (ALL) " if "ESEARCH" in wire.capabilities else ""
+    wire.extend(_SECONDS_A_LISTED_MESSAGE * 1000)
+    found = NO_UIDS
+    for reply in wire.replies(wire.start(f"UID SEARCH {how}UID {low}:{high}")):
+        found = parse_search(reply) or found
+    return found
+
+
 def start_announcing(wire: ImapWire, uids: Iterable[int]) -> bytes:
     """Ask for sizes, flags and dates; `read_announced` takes the tag."""
-    return wire.start(f"UID FETCH {UidSet.of(uids)} (UID FLAGS INTERNALDATE RFC822.SIZE)")
+    return wire.start(f"UID FETCH {UidSet.of(uids)} ({_flag_items(wire)} INTERNALDATE RFC822.SIZE)")
 
 
 def read_announced(wire: ImapWire, tag: bytes, uids: Iterable[int]) -> dict[int, Announced]:
@@ -156,10 +218,16 @@ def ask_existing(wire: ImapWire, uids: Iterable[int]) -> set[int]:
     """Ask in two ways which of some messages the folder still has."""
     wanted = frozenset(uids)
     wire.run("NOOP")  # lets the server notice what other sessions expunged
-    existing = {fetched.uid for fetched in _fetched(wire, wire.start(f"UID FETCH {UidSet.of(wanted)} (UID)"))}
-    for reply in wire.replies(wire.start(f"UID SEARCH UID {UidSet.of(wanted)}")):
-        existing.update(parse_search(reply) or ())
-    return {uid for uid in existing if uid in wanted}
+    answers = _fetched(wire, wire.start(f"UID FETCH {UidSet.of(sorted(wanted))} (UID)"))
+    existing = {fetched.uid for fetched in answers if fetched.uid}
+    for reply in wire.replies(wire.start(f"UID SEARCH UID {UidSet.of(sorted(wanted))}")):
+        found = parse_search(reply) or NO_UIDS
+        existing |= {uid for uid in wanted if uid in found}
+    return existing & wanted
+
+
+def _flag_items(wire: ImapWire) -> str:
+    return "UID FLAGS X-GM-LABELS" if GMAIL in wire.capabilities else "UID FLAGS"
 
 
 def _fetched(wire: ImapWire, tag: bytes) -> Iterator[Fetched]:

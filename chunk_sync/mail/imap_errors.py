@@ -15,7 +15,8 @@ from enum import StrEnum
 
 from chunk_sync.domain.categorize import categorize_exception, match_text
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
-from chunk_sync.mail.imap_reply import ReplyError, status_code
+from chunk_sync.mail.imap_reply import status_code
+from chunk_sync.mail.imap_tokens import ReplyError
 
 _C = ErrorCategory
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from chunk_sync.mail.source import SourceFolder
 from chunk_sync.mail.textclean import clean_text
 
+_PRINTABLE = re.compile("&|[^\x20-\x7e]+")
 _SHIFTED = re.compile(rb"&([A-Za-z0-9+,]*)-")
 
 # RFC 6154, and how folders are called where a server does not say their use.
@@ -33,17 +34,23 @@ _BY_NAME: dict[str, str] = {
     }.items()
     for name in names.split("|")
 }
+# Folders that show the mail of others once more. Not \All: who has archived a message may have it only there.
+_VIEWS = frozenset({"\\flagged", "\\important"})
 # A well-known name counts at the top, below INBOX (Courier, Cyrus) and below Gmail's own folder.
 _PARENTS = frozenset({"", "inbox", "[gmail]", "[google mail]"})
 
 
 @dataclass(frozen=True, slots=True)
 class FolderName:
-    """A folder before its role is known: the source's key, the readable path, the special-use attributes."""
+    """A folder before its role is known: the source's key, the readable path, the special-use attributes.
+
+    One that is not the account's own is somebody else's, or shared.
+    """
 
     key: str
     path: str
     attributes: frozenset[str] = frozenset()
+    is_own: bool = True
 
 
 def decode_modified_utf7(name: bytes) -> str | None:
@@ -57,6 +64,15 @@ def decode_modified_utf7(name: bytes) -> str | None:
     parts.append(_plain(name[position:]))
     decoded = "".join(part for part in parts if part)
     return None if any(part == "" for part in parts[1::2]) or "\ufffd" in decoded else decoded
+
+
+def encode_modified_utf7(name: bytes) -> bytes:
+    """Write a UTF-8 folder name as servers without UTF8=ACCEPT do; what is no UTF-8 stays as it is."""
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name
+    return _PRINTABLE.sub(_pack, text).encode("ascii")
 
 
 def readable_name(name: bytes) -> str:
@@ -73,7 +89,7 @@ def readable_name(name: bytes) -> str:
 def with_roles(names: Iterable[FolderName]) -> list[SourceFolder]:
     """Give folders their roles and order: inbox first, then by path; each role at most once."""
     ordered = sorted(names, key=lambda name: (name.path.upper() != "INBOX", name.path.casefold(), name.key))
-    folders = [SourceFolder(name.key, name.path, _special_use(name)) for name in ordered]
+    folders = [SourceFolder(n.key, n.path, _special_use(n), n.is_own and not n.attributes & _VIEWS) for n in ordered]
     taken = {folder.role for folder in folders}
     for index, folder in enumerate(folders):
         role = _role_by_name(folder.path) if folder.role is None else None
@@ -92,6 +108,13 @@ def _special_use(name: FolderName) -> str | None:
 def _role_by_name(path: str) -> str | None:
     parent, _, last = path.casefold().rpartition("/")
     return _BY_NAME.get(last) if parent in _PARENTS else None
+
+
+def _pack(match: re.Match[str]) -> str:
+    if match[0] == "&":
+        return "&-"
+    packed = binascii.b2a_base64(match[0].encode("utf-16-be"), newline=False)
+    return f"&{packed.decode('ascii').rstrip('=').replace('/', ',')}-"
 
 
 def _plain(name: bytes) -> str:

@@ -1,46 +1,22 @@
-"""IMAP replies: from bytes on the wire to Python values. Pure: no socket, no imaplib.
+"""IMAP replies: what each kind says, as Python values. Pure: no socket, no imaplib.
 
-A reply is text with literals between (`* 4 FETCH (UID 9 BODY[] {120}` + 120 bytes + `)`). Whatever does
-not fit the grammar raises `ReplyError`: half-understood replies are how wrong literal sizes corrupt mail.
+Whatever does not fit the grammar raises `ReplyError` (see `imap_tokens`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
+from chunk_sync.domain.spans import UidSet
 from chunk_sync.mail.dates import parse_internal_date
+from chunk_sync.mail.imap_names import readable_name
+from chunk_sync.mail.imap_tokens import Literal, Reply, ReplyError, Token
 from chunk_sync.mail.textclean import clean_text
-
-
-class ReplyError(Exception):
-    """The server sent something that is not IMAP, or not what was asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class SkippedLiteral:
-    """A literal above the cap that was read and thrown away."""
-
-    size: int
-
-
-Literal = bytes | SkippedLiteral
-# An atom is text, a quoted string or a literal is bytes, NIL is None, a list is a list.
-Token = str | Literal | None | list["Token"]
-
-
-class Reply(NamedTuple):
-    """One untagged reply: `texts` has one item more than `literals`, which stand between them."""
-
-    texts: tuple[bytes, ...]
-    literals: tuple[Literal, ...] = ()
-
-    def tokens(self) -> list[Token]:
-        """Parse the whole reply after its `* `; raises ReplyError when it does not end well."""
-        return _Lexer(self).read()
 
 
 class Fetched(NamedTuple):
@@ -49,7 +25,7 @@ class Fetched(NamedTuple):
     uid: int | None
     size: int | None
     received_at: datetime | None
-    flags: tuple[str, ...] | None
+    flags: tuple[str, ...] | None  # sorted, without \\Recent; Gmail's labels among them
     body: Literal | None
     has_body: bool
 
@@ -63,81 +39,18 @@ class ListedFolder:
     name: bytes
 
 
-_TOKEN = re.compile(
-    rb'[ ]*(?:(?P<open>\()|(?P<close>\))|"(?P<quoted>(?:[^"\\\r\n]|\\.)*)"'
-    # Brackets may hold blanks: BODY[HEADER.FIELDS (TO CC)].
-    rb"|(?P<atom>(?:[^\s()\"\[{]+|\[[^\]\r\n]*\]|\[)+)|(?P<end>\r?\n|$))"
-)
 # Nearly all FETCH replies, in one match: what we ask for, in any order, with the body last.
 _USUAL_FETCH = re.compile(
     rb'\* \d{1,10} FETCH \((?: ?UID (\d{1,10})| ?RFC822\.SIZE (\d{1,18})| ?INTERNALDATE "([^"\\\r\n]{1,40})"'
-    rb'| ?FLAGS \(([^()"\r\n\[{]*)\))+(?:( BODY\[\] )|(\)\r\n))'
+    rb'| ?FLAGS \(([^()"\r\n\[{]*)\)| ?MODSEQ \(\d{1,20}\))+(?:( BODY\[\] )|(\)\r\n))'
 )
-_ESCAPED = re.compile(rb"\\(.)")
-_MAX_DEPTH = 32
-_MAX_TOKENS = 100_000
 _STATUS_CODE = re.compile(rb"\[([A-Za-z][A-Za-z0-9.-]*)(?: ([^\]]*))?\]")
+_SEARCH = re.compile(rb"\* SEARCH(?=[ \r\n])", re.IGNORECASE)
+_ESEARCH = re.compile(rb"\* ESEARCH\b", re.IGNORECASE)
+_ALL = re.compile(rb" ALL ([\d:,]+)", re.IGNORECASE)
+_NUMBER = re.compile(rb"\d{1,10}")
+_VANISHED = re.compile(rb"\* VANISHED \(EARLIER\) ([\d:,]+)", re.IGNORECASE)
 _EXISTS = re.compile(rb"\* (\d{1,10}) EXISTS\b", re.IGNORECASE)
-
-
-class _Lexer:
-    """A reader of tokens that never recurses, so that hostile nesting costs nothing."""
-
-    def __init__(self, reply: Reply) -> None:
-        self._texts = reply.texts
-        self._literals = reply.literals
-        self._stack: list[list[Token]] = [[]]
-        self._count = 0
-
-    def read(self) -> list[Token]:
-        for index, text in enumerate(self._texts):
-            self._read_text(text, 2 if index == 0 else 0)
-            if index < len(self._literals):
-                self._push(self._literals[index])
-        if len(self._stack) != 1:
-            message = "a reply without its closing parenthesis"
-            raise ReplyError(message)
-        return self._stack[0]
-
-    def _read_text(self, text: bytes, position: int) -> None:
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None:
-                message = "a reply that is not IMAP"
-                raise ReplyError(message)
-            position = match.end()
-            kind = match.lastgroup
-            if kind == "end":
-                if text[position:]:
-                    message = "a line break inside a reply"
-                    raise ReplyError(message)
-                return
-            self._take(kind or "", match[kind or ""])
-
-    def _take(self, kind: str, value: bytes) -> None:
-        if kind == "open":
-            inner: list[Token] = []
-            self._push(inner)
-            self._stack.append(inner)
-            if len(self._stack) > _MAX_DEPTH:
-                message = "a reply nested too deep"
-                raise ReplyError(message)
-        elif kind == "close":
-            self._stack.pop()
-            if not self._stack:
-                message = "a reply with a closing parenthesis too many"
-                raise ReplyError(message)
-        elif kind == "quoted":
-            self._push(_ESCAPED.sub(rb"\1", value))
-        else:
-            self._push(None if value.upper() == b"NIL" else value.decode("latin-1"))
-
-    def _push(self, token: Token) -> None:
-        self._count += 1
-        if self._count > _MAX_TOKENS:
-            message = "a reply of too many parts"
-            raise ReplyError(message)
-        self._stack[-1].append(token)
 
 
 def status_code(text: bytes) -> tuple[str, bytes] | None:
@@ -158,12 +71,47 @@ def parse_status_number(reply: Reply, code: str) -> int | None:
     return int(found[1]) if found and found[0] == code and found[1].isdigit() else None
 
 
-def parse_search(reply: Reply) -> list[int] | None:
-    """Read `* SEARCH 2 84 882`; None for any other reply."""
-    words = reply.texts[0].split()
-    if len(words) < 2 or words[1].upper() != b"SEARCH":  # noqa: PLR2004  the star and the word
+def parse_object_id(reply: Reply) -> str | None:
+    """Read `* OK [MAILBOXID (F2212ea87)]` (RFC 8474); None for any other reply."""
+    found = status_code(reply.texts[0][5:]) if reply.texts[0][:5].upper() == b"* OK " else None
+    if found is None or found[0] != "MAILBOXID":
         return None
-    return [int(word) for word in words[2:] if word.isdigit()]
+    return clean_text(found[1].strip(b"() ").decode("latin-1")) or None
+
+
+def parse_search(reply: Reply) -> UidSet | None:
+    """Read `* SEARCH 2 84 882` or `* ESEARCH (TAG "S1") UID ALL 2,84:90`; None for any other reply.
+
+    Number by number: an answer of a million costs its line and its ranges, and no list.
+    """
+    text = reply.texts[0]
+    if _SEARCH.match(text):
+        return UidSet.of(int(number[0]) for number in _NUMBER.finditer(text, 8))
+    if not _ESEARCH.match(text):
+        return None
+    found = _ALL.search(text)
+    return _uid_set(found[1]) if found else UidSet(())
+
+
+def parse_vanished(reply: Reply) -> UidSet | None:
+    """Read `* VANISHED (EARLIER) 41,43:116`; None for any other reply, what vanished just now among them."""
+    match = _VANISHED.match(reply.texts[0])
+    return _uid_set(match[1]) if match else None
+
+
+def parse_capabilities(reply: Reply) -> tuple[str, ...] | None:
+    """Read `* CAPABILITY IMAP4rev1 …`, or `* ENABLED …`, in capitals; None for any other reply."""
+    words = reply.texts[0].decode("ascii", "replace").upper().split()
+    return tuple(words[2:]) if words[1:2] in (["CAPABILITY"], ["ENABLED"]) else None
+
+
+def parse_foreign_namespaces(reply: Reply) -> tuple[bytes, ...]:
+    """Read the prefixes of other people's and shared folders from `* NAMESPACE`; () for any other reply."""
+    if reply.texts[0][2:12].upper() != b"NAMESPACE ":
+        return ()
+    groups = [group for group in reply.tokens()[2:4] if isinstance(group, list)]
+    first = [namespace[0] for group in groups for namespace in group if isinstance(namespace, list) and namespace]
+    return tuple(prefix for prefix in first if isinstance(prefix, bytes) and prefix)
 
 
 def parse_fetch(reply: Reply) -> Fetched | None:
@@ -176,7 +124,7 @@ def parse_fetch(reply: Reply) -> Fetched | None:
                 uid=int(uid) if uid else None,
                 size=int(size) if size else None,
                 received_at=parse_internal_date(date.decode("latin-1")) if date else None,
-                flags=None if flags is None else tuple(clean_text(flags.decode("latin-1")).split()),
+                flags=None if flags is None else _flags(flags),
                 body=reply.literals[0] if body else None,
                 has_body=body is not None,
             )
@@ -195,11 +143,14 @@ def _parse_any_fetch(reply: Reply) -> Fetched:
         message = "a FETCH reply whose body is no string"
         raise ReplyError(message)
     date, flags = items.get("INTERNALDATE"), items.get("FLAGS")
+    labels = items.get("X-GM-LABELS")
+    if isinstance(flags, list) and isinstance(labels, list):
+        flags = flags + labels
     return Fetched(
         uid=_number(items.get("UID")),
         size=_number(items.get("RFC822.SIZE")),
         received_at=parse_internal_date(date.decode("latin-1")) if isinstance(date, bytes) else None,
-        flags=tuple(clean_text(f) for f in flags if isinstance(f, str)) if isinstance(flags, list) else None,
+        flags=_tidy(_word(flag) for flag in flags) if isinstance(flags, list) else None,
         body=body,
         has_body=body_name is not None,
     )
@@ -240,6 +191,32 @@ def _pairs(items: list[Token]) -> Iterator[tuple[str, Token]]:
             message = "a FETCH reply whose item has no name"
             raise ReplyError(message)
         yield name.upper(), value
+
+
+@lru_cache(maxsize=256)
+def _flags(text: bytes) -> tuple[str, ...]:
+    """Read the inside of a list of flags: mailboxes know few combinations of them."""
+    return _tidy(clean_text(text.decode("latin-1")).split())
+
+
+def _tidy(flags: Iterable[str]) -> tuple[str, ...]:
+    """Put flags in order: servers list them in any, and "recent" is the connection's and not the message's."""
+    return tuple(sorted({flag for flag in flags if flag and flag.lower() != "\\recent"}))
+
+
+def _word(token: Token) -> str:
+    """Read a flag, or a label: these come as any kind of string, in modified UTF-7."""
+    if isinstance(token, bytes):
+        return clean_text(readable_name(token)).replace("\x1f", " ")
+    return clean_text(token) if isinstance(token, str) else ""
+
+
+def _uid_set(text: bytes) -> UidSet:
+    try:
+        return UidSet.parse(text.decode("ascii"))
+    except ValueError:
+        message = "a set of UIDs that is none"
+        raise ReplyError(message) from None
 
 
 def _number(token: Token) -> int | None:

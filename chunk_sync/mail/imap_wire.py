@@ -1,4 +1,4 @@
-"""The IMAP wire: stdlib imaplib for greeting, capabilities and login, with our own reader under it.
+"""The IMAP wire: stdlib imaplib for greeting and login, with our own reader under it.
 
 imaplib as it comes keeps a whole answer in memory, loses what had arrived when the line is cut, waits
 without end for a server that drips, and allocates whatever literal size it is told. So the documented
@@ -17,26 +17,24 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from chunk_sync.mail.imap_errors import ServerRefused
-from chunk_sync.mail.imap_reply import Literal, Reply, ReplyError, SkippedLiteral
+from chunk_sync.mail.imap_tokens import Literal, Reply, ReplyError, SkippedLiteral
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-_MAX_LINE = 1 << 20
+_MAX_LINE = 1 << 24  # an answer to SEARCH that names a million UIDs
 _BUFFER = 1 << 18
 _BLOCK = 1 << 16
 _LITERAL = re.compile(rb"~?\{(\d{1,19})\+?\}\r\n$")
 _STATUS = re.compile(rb"\* (?:OK|NO|BAD|BYE|PREAUTH)\b", re.IGNORECASE)
 _FAREWELL = re.compile(rb"\* BYE\b", re.IGNORECASE)
 _COMPLETION = re.compile(rb"(\S+) (OK|NO|BAD)\b *(.*)", re.IGNORECASE | re.DOTALL)
-# Users that LOGIN carries unquoted, as imaplib writes them; all others go through AUTHENTICATE PLAIN.
-_ATOM_USER = re.compile(r"[A-Za-z0-9@._+=/!#$&'^`|~-]+")
-_LOGIN_PASSWORD = re.compile(r"[\x20-\x7e]+")
 _REFUSED_COMMAND = re.compile(rb".*command error: (BAD|NO) \[b['\"](.*)['\"]\]", re.DOTALL)
 
 
@@ -48,6 +46,7 @@ class Endpoint:
     port: int
     tls: bool
     ca_file: str | None = None
+    compress: bool | None = None  # None: where the line is not local
 
     @property
     def is_loopback(self) -> bool:
@@ -71,11 +70,13 @@ class ImapWire(imaplib.IMAP4):
         self._tag_number = 0
         self._in_flight: set[bytes] = set()
         self._done: dict[bytes, ServerRefused | bytes] = {}
+        self._squeezer: Callable[[ReadableBuffer], bytes] | None = None
         self.completion = b""
+        self.enabled: frozenset[str] = frozenset()
         try:
             super().__init__(endpoint.host, endpoint.port, timeout=silence)
         except imaplib.IMAP4.error as exc:
-            raise _from_imaplib(exc) from None
+            raise from_imaplib(exc) from None
 
     # -- imaplib's documented hooks ------------------------------------------------------------------
 
@@ -87,7 +88,7 @@ class ImapWire(imaplib.IMAP4):
         self.sock = plain
         self._reader = io.BufferedReader(_PatientSocket(self), _BUFFER)
         if self._endpoint.tls:
-            self._begin_tls()
+            self.begin_tls()
 
     def read(self, size: int) -> bytes:
         """Read exactly `size` bytes; raises EOFError when the connection ends before."""
@@ -114,6 +115,8 @@ class ImapWire(imaplib.IMAP4):
     def send(self, data: ReadableBuffer) -> None:
         """Send bytes."""
         self.sock.settimeout(self._silence)
+        if self._squeezer is not None:
+            data = self._squeezer(data)
         self.sock.sendall(data)
 
     def shutdown(self) -> None:
@@ -121,43 +124,6 @@ class ImapWire(imaplib.IMAP4):
         with contextlib.suppress(OSError):
             self._reader.close()
             self.sock.close()
-
-    # -- session -------------------------------------------------------------------------------------
-
-    def secure(self) -> None:
-        """Begin STARTTLS unless the line is encrypted or may stay plain (loopback without a `ca`)."""
-        endpoint = self._endpoint
-        if endpoint.tls or (endpoint.is_loopback and not endpoint.ca_file and "LOGINDISABLED" not in self.capabilities):
-            return
-        if "STARTTLS" not in self.capabilities:
-            text = b"[PRIVACYREQUIRED] the server offers no STARTTLS: use imaps://, passwords are not sent unencrypted"
-            raise ServerRefused("NO", text)
-        self.run("STARTTLS")
-        self._begin_tls()
-        self.refresh_capabilities()
-
-    def sign_in(self, user: str, password: str) -> None:
-        """Log in; raises ServerRefused with the server's own text."""
-        try:
-            if (
-                _ATOM_USER.fullmatch(user)
-                and _LOGIN_PASSWORD.fullmatch(password)
-                and "LOGINDISABLED" not in self.capabilities
-            ):
-                self.login(user, password)
-            else:
-                secret = f"\0{user}\0{password}".encode(errors="surrogateescape")
-                self.authenticate("PLAIN", lambda _challenge: secret)
-        except imaplib.IMAP4.error as exc:
-            raise _from_imaplib(exc) from None
-        self.refresh_capabilities()
-
-    def refresh_capabilities(self) -> None:
-        """Ask for the capabilities again: they change with TLS and with the login."""
-        for reply in self.replies(self.start("CAPABILITY")):
-            words = reply.texts[0].decode("ascii", "replace").upper().split()
-            if words[1:2] == ["CAPABILITY"]:
-                self.capabilities = tuple(words[2:])
 
     @property
     def is_idle(self) -> bool:
@@ -185,8 +151,9 @@ class ImapWire(imaplib.IMAP4):
         elif argument.isascii() and not re.search(rb"[\x00-\x1f\x7f]", argument):
             self.send(line + b' "' + re.sub(rb'([\\"])', rb"\\\1", argument) + b'"\r\n')
         else:
-            self.send(line + b" {%d}\r\n" % len(argument))
-            if self._await_go_ahead(tag):
+            without_wait = "LITERAL+" in self.capabilities
+            self.send(line + b" {%d%s}\r\n" % (len(argument), b"+" if without_wait else b""))
+            if without_wait or self._await_go_ahead(tag):
                 self.send(argument + b"\r\n")
         return tag
 
@@ -256,7 +223,7 @@ class ImapWire(imaplib.IMAP4):
             self.read(min(_BLOCK, size - done))
         return SkippedLiteral(size)
 
-    def _begin_tls(self) -> None:
+    def begin_tls(self) -> None:
         """Wrap the socket; whatever was sent before the handshake is dropped, it may be forged."""
         context = ssl.create_default_context(cafile=self._endpoint.ca_file)
         try:
@@ -265,6 +232,12 @@ class ImapWire(imaplib.IMAP4):
             self.sock.close()
             raise
         self._reader = io.BufferedReader(_PatientSocket(self), _BUFFER)
+
+    def begin_compression(self) -> None:
+        """Compress both ways from now on (RFC 4978): the server has agreed and sends nothing before we do."""
+        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        self._squeezer = lambda data: packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH)
+        self._reader = io.BufferedReader(_Inflated(_PatientSocket(self)), _BUFFER)
 
     def wait_for_bytes(self, buffer: WriteableBuffer) -> int:
         """Receive once, within the silence allowed and the patience that is left."""
@@ -293,7 +266,36 @@ class _PatientSocket(io.RawIOBase):
         return self._wire.wait_for_bytes(buffer)
 
 
-def _from_imaplib(exc: imaplib.IMAP4.error) -> ServerRefused | ReplyError:
+class _Inflated(io.RawIOBase):
+    """A compressed stream, unpacked as far as it is asked for: what a few bytes swell to never lies in memory."""
+
+    def __init__(self, packed: io.RawIOBase) -> None:
+        super().__init__()
+        self._packed = packed
+        self._inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer)
+        while True:
+            try:
+                data = self._inflater.decompress(self._rest, len(view))
+            except zlib.error as exc:
+                message = "compressed data that is none"
+                raise ReplyError(message) from exc
+            self._rest = self._inflater.unconsumed_tail
+            if data:
+                view[: len(data)] = data
+                return len(data)
+            self._rest += self._packed.read(_BLOCK) or b""
+            if not self._rest:
+                return 0
+
+
+def from_imaplib(exc: imaplib.IMAP4.error) -> ServerRefused | ReplyError:
     """Dig the server's own text out of imaplib's exceptions."""
     argument = exc.args[0] if exc.args else b""
     text = argument if isinstance(argument, bytes) else str(argument).encode("utf-8", "replace")

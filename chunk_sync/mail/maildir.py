@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail.archive import disk_errors, key_of_name, name_of_key
 from chunk_sync.mail.dates import instant
 from chunk_sync.mail.imap_names import FolderName, readable_name, with_roles
-from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, SourceFolder
+from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder, SourceWithoutUids
 
 _ROOT_KEY = "."
 _MAX_DEPTH = 20
@@ -48,7 +48,7 @@ class _Listing:
     places: Places
 
 
-class MaildirSource:
+class MaildirSource(SourceWithoutUids):
     """A tree of Maildirs; every error is a ProviderError."""
 
     def __init__(self, root: Path, max_message_bytes: int) -> None:
@@ -75,10 +75,11 @@ class MaildirSource:
             status = self._stat(key, place) or self._stat(key, self._known(key).get(unique))
             if status is not None and stat.S_ISREG(status.st_mode):
                 received_at = _received_at(unique) or instant(status.st_mtime)
-                yield ListedMessage(0, status.st_size, received_at, key_of_name(unique))
+                yield ListedMessage(0, status.st_size, received_at, key_of_name(unique), _flags(*place))
 
-    def fetch(self, span: Span) -> Iterator[RawMessage]:
+    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages; a file that cannot be read fails the span after all others came."""
+        del known  # a file can change under its name
         key = span.folder_key
         ids = map(name_of_key, span.provider_ids or ())
         pending = dict(zip(ids, span.uids, strict=True))

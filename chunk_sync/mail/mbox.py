@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -19,7 +19,7 @@ from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail.archive import disk_errors, key_of_name, name_of_key
 from chunk_sync.mail.imap_names import FolderName, readable_name, with_roles
 from chunk_sync.mail.mbox_index import MboxEntry, index_mbox, mbox_files, read_message
-from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, SourceFolder
+from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder, SourceWithoutUids
 
 _ROUNDS = 3
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
@@ -33,7 +33,7 @@ class _Index:
     entries: dict[str, MboxEntry]
 
 
-class MboxSource:
+class MboxSource(SourceWithoutUids):
     """One mbox file or a folder of them; every error is a ProviderError."""
 
     def __init__(self, path: Path, max_message_bytes: int) -> None:
@@ -63,8 +63,9 @@ class MboxSource:
         for entry in entries.values():
             yield ListedMessage(0, entry.size, entry.received_at, entry.provider_id)
 
-    def fetch(self, span: Span) -> Iterator[RawMessage]:
+    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages; those that a fresh index does not have are gone."""
+        del known  # a file can change under its name
         key = span.folder_key
         pending = dict(zip(span.provider_ids or (), span.uids, strict=True))
         for fresh in range(_ROUNDS):

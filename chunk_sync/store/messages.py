@@ -1,7 +1,7 @@
-"""Landing: the idempotent, fenced write of a chunk's messages, in the transaction that completes it.
+"""Landing: the idempotent, fenced write of a chunk's messages, the last of them in the transaction that completes it.
 
-Rows that exist are never changed, but for the flags of a location; so a second run of a chunk changes nothing,
-and columns that users add stay theirs. Inserts go in the order of the hash, so that chunks that share messages
+Rows that exist are never changed, but for a location's flags and tombstone; so a second run of a chunk changes
+nothing, and columns that users add stay theirs. Inserts go in the order of the hash, so that chunks that share messages
 cannot deadlock.
 """
 
@@ -71,23 +71,58 @@ class LocationRow:
     received_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a chunk, ready to land: messages by the hash of their bytes, and where they are.
+
+    `known` are the flags, by UID, of messages whose bytes had landed before.
+    """
+
+    messages: Mapping[bytes, MessageRow]
+    locations: Sequence[LocationRow]
+    known: Mapping[int, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFigures:
+    """What an attempt says of itself: its time in ms, its memory in bytes, ms a stage for the attempt's metadata."""
+
+    duration_ms: int
+    memory_usage: int | None
+    timings: Mapping[str, float]
+
+
+def known_uids(database: Database, chunk: ClaimedChunk) -> frozenset[int]:
+    """List those messages of a chunk that have landed: by an attempt that broke off, or a sync before."""
+    rows = database.rows("location_known", _place(chunk) | {"uids": list(chunk.span.uids)})
+    return frozenset(row["uid"] for row in rows)
+
+
+def land_page(database: Database, chunk: ClaimedChunk, page: Page) -> LandedCounts:
+    """Land a part of a chunk, which goes on; raises LeaseLost, and then nothing was written."""
+    with database.transaction() as conn:
+        counts = _insert(conn, chunk, page)
+        # At the end: its lock must not be held while lanes are waited for, which come before chunks.
+        conn.execute(query("chunk_hold"), {"chunk_id": chunk.chunk_id, "lease_token": chunk.lease_token})
+    return counts
+
+
 def land_chunk(
     database: Database,
     chunk: ClaimedChunk,
-    messages: Mapping[bytes, MessageRow],
-    locations: Sequence[LocationRow],
-    *,
-    duration_ms: int,
-    memory_usage: int | None,
-    timings: Mapping[str, float],
+    page: Page,
+    before: LandedCounts,
+    absent: Sequence[int],
+    figures: AttemptFigures,
 ) -> LandedCounts:
-    """Land a chunk and complete it, all or nothing; raises LeaseLost, and then nothing was written.
+    """Land a chunk's last page and complete it, all or nothing; raises LeaseLost, and then nothing was written.
 
-    `messages` by the hash of their bytes; `timings` (ms a stage) go into the attempt's metadata.
+    `before` is what its other pages did; the messages with an `absent` UID are gone from the mailbox.
     """
     with database.transaction() as conn:
-        ids = _insert_messages(conn, chunk, messages)
-        counts = _insert_locations(conn, chunk, locations, ids)
+        counts = before + _insert(conn, chunk, page) + LandedCounts(absent=len(absent))
+        if absent:
+            conn.execute(query("location_vanished"), _place(chunk) | {"uids": list(absent)})
         conn.execute(
             query("chunk_complete"),
             {
@@ -98,12 +133,30 @@ def land_chunk(
                 "absent": counts.absent,
                 "quarantined": counts.quarantined,
                 "bytes": counts.bytes,
-                "processing_time_ms": duration_ms,
-                "metadata": Jsonb(dict(timings)),
-                "memory_usage": memory_usage,
+                "processing_time_ms": figures.duration_ms,
+                "metadata": Jsonb(dict(figures.timings)),
+                "memory_usage": figures.memory_usage,
             },
         )
     return counts
+
+
+def _insert(conn: Connection, chunk: ClaimedChunk, page: Page) -> LandedCounts:
+    ids = _insert_messages(conn, chunk, page.messages)
+    stored = [(row, ids[row.raw_sha256]) for row in page.locations if row.raw_sha256 is not None]
+    oversize = [row for row in page.locations if row.raw_sha256 is None]
+    inserted = _insert_locations(conn, chunk, stored)
+    flags = {row.uid: row.flags for row, _ in stored} if inserted < len(stored) else {}
+    _update_flags(conn, chunk, flags | dict(page.known))
+    if oversize:
+        with conn.cursor() as cursor:
+            cursor.executemany(query("quarantine_insert"), [_quarantine_row(chunk, row) for row in oversize])
+    return LandedCounts(
+        inserted=inserted,
+        unchanged=len(stored) - inserted + len(page.known),
+        quarantined=len(oversize),
+        bytes=sum(row.size for row, _ in stored),
+    )
 
 
 def _insert_messages(conn: Connection, chunk: ClaimedChunk, messages: Mapping[bytes, MessageRow]) -> dict[bytes, int]:
@@ -129,61 +182,51 @@ def _insert_messages(conn: Connection, chunk: ClaimedChunk, messages: Mapping[by
     return known
 
 
-def _insert_locations(
-    conn: Connection, chunk: ClaimedChunk, locations: Sequence[LocationRow], ids: Mapping[bytes, int]
-) -> LandedCounts:
-    stored = [(row, ids[row.raw_sha256]) for row in locations if row.raw_sha256 is not None]
-    oversize = [row for row in locations if row.raw_sha256 is None]
-    place = {
-        "tenant_id": chunk.tenant_id,
-        "folder_id": chunk.folder_id,
-        "uidvalidity": chunk.span.uidvalidity,
-    }
+def _insert_locations(conn: Connection, chunk: ClaimedChunk, stored: Sequence[tuple[LocationRow, int]]) -> int:
+    """Insert where messages are; returns how many of these places were new."""
+    if not stored:
+        return 0
     with conn.cursor() as cursor:
-        cursor.executemany(
-            query("location_insert"),
-            [
-                place
-                | {
-                    "uid": row.uid,
-                    "message_id": message_id,
-                    "provider_id": row.provider_id,
-                    "flags": list(row.flags),
-                    "received_at": row.received_at,
-                }
-                for row, message_id in stored
-            ],
-        )
-        inserted = cursor.rowcount if stored else 0
-        cursor.executemany(
-            query("location_flags"),
-            [place | {"uid": row.uid, "flags": list(row.flags)} for row, _ in stored if inserted < len(stored)],
-        )
-        cursor.executemany(
-            query("quarantine_insert"),
-            [
-                place
-                | {
-                    "uid": row.uid,
-                    "provider_id": row.provider_id,
-                    "size": row.size,
-                    "reason": "larger than CHUNK_SYNC_MAX_MESSAGE_BYTES",
-                }
-                for row in oversize
-            ],
-        )
-    return LandedCounts(
-        inserted=inserted,
-        unchanged=len(stored) - inserted,
-        absent=len(chunk.span.uids) - len(locations),
-        quarantined=len(oversize),
-        bytes=sum(row.size for row in locations if row.raw_sha256 is not None),
-    )
+        cursor.executemany(query("location_insert"), [_location_row(chunk, row, i) for row, i in stored])
+        return cursor.rowcount
+
+
+def _update_flags(conn: Connection, chunk: ClaimedChunk, flags: Mapping[int, Sequence[str]]) -> None:
+    if flags:
+        uids = sorted(flags)
+        joined = ["\x1f".join(flags[uid]) for uid in uids]
+        parameters = {"chunk_id": chunk.chunk_id, "uids": uids, "flags": joined}
+        conn.execute(query("location_flags"), _place(chunk) | parameters)
 
 
 def _message_ids(conn: Connection, mailbox_id: int, hashes: list[bytes]) -> dict[bytes, int]:
     rows = conn.execute(query("message_ids"), {"mailbox_id": mailbox_id, "hashes": hashes}).fetchall()
     return {row["raw_sha256"]: row["id"] for row in rows}
+
+
+def _place(chunk: ClaimedChunk) -> dict[str, object]:
+    return {"folder_id": chunk.folder_id, "uidvalidity": chunk.span.uidvalidity}
+
+
+def _location_row(chunk: ClaimedChunk, row: LocationRow, message_id: int) -> dict[str, object]:
+    return _place(chunk) | {
+        "tenant_id": chunk.tenant_id,
+        "uid": row.uid,
+        "message_id": message_id,
+        "provider_id": row.provider_id,
+        "flags": list(row.flags),
+        "received_at": row.received_at,
+    }
+
+
+def _quarantine_row(chunk: ClaimedChunk, row: LocationRow) -> dict[str, object]:
+    return _place(chunk) | {
+        "tenant_id": chunk.tenant_id,
+        "uid": row.uid,
+        "provider_id": row.provider_id,
+        "size": row.size,
+        "reason": "larger than CHUNK_SYNC_MAX_MESSAGE_BYTES",
+    }
 
 
 def _raw_row(chunk: ClaimedChunk, message: MessageRow) -> dict[str, object]:

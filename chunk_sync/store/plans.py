@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chunk_sync.domain.chunks import ChunkPlan
+from chunk_sync.domain.listing import Changes
+from chunk_sync.domain.spans import UidSet
 from chunk_sync.errors import ErrorCategory
 from chunk_sync.store.database import Connection, Database, query
+
+_FLAGS_A_STATEMENT = 10_000
+_CHUNKS_A_STATEMENT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +28,26 @@ class JobToPlan:
     sync_from: datetime | None
     sync_to: datetime | None
 
+    @property
+    def is_ranged(self) -> bool:
+        """Say whether only a range of dates was asked for: such a job moves no cursor."""
+        return self.sync_from is not None or self.sync_to is not None
+
 
 @dataclass(frozen=True, slots=True)
 class FolderCursor:
-    """What the last plan knew of a folder: all UIDs up to `synced_uid` of this epoch have landed."""
+    """What the last plan knew of a folder: all UIDs up to `synced_uid` of this epoch have landed.
 
+    Flags are known up to `highest_modseq` (0: of none); `message_count` were there.
+    """
+
+    id: int
     uidvalidity: int
     synced_uid: int
+    message_count: int = 0
+    highest_modseq: int = 0
+    object_id: str | None = None
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +68,33 @@ class FolderSnapshot:
     role: str | None
     uidvalidity: int
     message_count: int
+    object_id: str | None = None
+    renamed_id: int | None = None
+    """The row of a folder that had another name until now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCounts:
+    """What a look at a folder's changes changed here; `highest_modseq` None: nobody has looked."""
+
+    highest_modseq: int | None = None
+    flags: int = 0
+    vanished: int = 0
+
+
+NO_LOOK = ChangeCounts()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What a plan became."""
+    """What a plan became; flags and deletions are done with it, chunks remain to be done."""
 
     status: str
     chunks: int
     emails: int
     bytes: int
+    flags_changed: int = 0
+    vanished: int = 0
 
 
 def due_plans(database: Database, *, limit: int, mark_seconds: float) -> list[tuple[int, int, datetime]]:
@@ -81,7 +117,27 @@ def claim_plan(database: Database, job_id: int, worker_id: int) -> JobToPlan | N
 def folder_cursors(database: Database, mailbox_id: int) -> dict[str, FolderCursor]:
     """Read the cursors of a mailbox by folder key."""
     rows = database.rows("plan_folders", {"mailbox_id": mailbox_id})
-    return {row["key"]: FolderCursor(row["uidvalidity"], row["synced_uid"]) for row in rows}
+    return {
+        row["key"]: FolderCursor(
+            row["id"],
+            row["uidvalidity"],
+            row["synced_uid"],
+            row["message_count"],
+            row["highest_modseq"],
+            row["object_id"],
+            row["gone_at"] is not None,
+        )
+        for row in rows
+    }
+
+
+def known_messages(database: Database, folder_id: int, uidvalidity: int, without: UidSet) -> tuple[int, int]:
+    """Count a folder's messages: those that ever landed, and those that should be there but for some UIDs."""
+    row = database.row(
+        "plan_live", {"folder_id": folder_id, "uidvalidity": uidvalidity, "vanished": _multirange(without)}
+    )
+    assert row is not None  # noqa: S101 - an aggregate
+    return row["known"], row["live"]
 
 
 def fail_plan(
@@ -116,9 +172,13 @@ class PlanWriter:
         self._chunks = 0
         self._emails = 0
         self._bytes = 0
+        self._flags = 0
+        self._vanished = 0
 
     def open_folder(self, snapshot: FolderSnapshot) -> FolderRecord:
         """Store a folder's snapshot and lock its row."""
+        if snapshot.renamed_id is not None:
+            self._conn.execute(query("plan_folder_rename"), {"folder_id": snapshot.renamed_id, "key": snapshot.key})
         row = self._conn.execute(
             query("plan_folder_save"),
             {
@@ -129,6 +189,7 @@ class PlanWriter:
                 "role": snapshot.role,
                 "uidvalidity": snapshot.uidvalidity,
                 "message_count": snapshot.message_count,
+                "object_id": snapshot.object_id,
             },
         ).fetchone()
         assert row is not None  # noqa: S101 - INSERT ... RETURNING
@@ -142,17 +203,36 @@ class PlanWriter:
             for row in cursor.execute(query("plan_known"), parameters):
                 yield row["uid"], row["provider_id"]
 
+    def apply_changes(self, folder_id: int, uidvalidity: int, changes: Changes) -> tuple[int, int]:
+        """Bring flags and deletions up to date; returns how many messages changed flags, and how many went or came."""
+        place = {"folder_id": folder_id, "uidvalidity": uidvalidity}
+        flags = vanished = 0
+        table = iter(changes.flags)
+        while batch := list(itertools.islice(table, _FLAGS_A_STATEMENT)):
+            uids = [uid for uid, _ in batch]
+            joined = ["\x1f".join(names) for _, names in batch]
+            flags += self._conn.execute(query("plan_flags"), place | {"uids": uids, "flags": joined}).rowcount
+        for name, uids in (("plan_vanished", changes.vanished or None), ("plan_existing", changes.existing)):
+            if uids is not None:
+                vanished += self._conn.execute(query(name), place | {"uids": _multirange(uids)}).rowcount
+        return flags, vanished
+
     def close_folder(
         self,
         folder: FolderRecord,
         snapshot: FolderSnapshot,
-        chunks: Sequence[ChunkPlan],
+        chunks: Iterable[ChunkPlan],
         *,
         synced_uid: int,
         next_uid: int,
+        changed: ChangeCounts = NO_LOOK,
     ) -> None:
         """Store a folder's chunks; `synced_uid` becomes its cursor when the job is complete."""
-        self._insert_chunks(folder.id, snapshot.uidvalidity, chunks)
+        before = self._emails, self._bytes
+        for batch in _batches(chunks, _CHUNKS_A_STATEMENT):
+            self._insert_chunks(folder.id, snapshot.uidvalidity, batch)
+        self._flags += changed.flags
+        self._vanished += changed.vanished
         self._conn.execute(
             query("plan_folder_done"),
             {
@@ -163,10 +243,18 @@ class PlanWriter:
                 "synced_uid": synced_uid,
                 "next_uid": next_uid,
                 "message_count": snapshot.message_count,
-                "planned_messages": sum(chunk.emails for chunk in chunks),
-                "planned_bytes": sum(chunk.bytes for chunk in chunks),
+                "planned_messages": self._emails - before[0],
+                "planned_bytes": self._bytes - before[1],
+                "highest_modseq": changed.highest_modseq,
+                "flags_changed": changed.flags,
+                "vanished": changed.vanished,
             },
         )
+
+    def close_others(self, keys: Sequence[str]) -> None:
+        """Note that the source has no other folders than these."""
+        parameters = {"mailbox_id": self._job.mailbox_id, "keys": list(keys)}
+        self._vanished += self._conn.execute(query("plan_folders_gone"), parameters).rowcount
 
     def _insert_chunks(self, folder_id: int, uidvalidity: int, chunks: Iterable[ChunkPlan]) -> None:
         rows: list[dict[str, object]] = []
@@ -199,7 +287,18 @@ class PlanWriter:
         self._conn.execute(query("plan_enqueue"), {"job_id": self._job.id})
         row = self._conn.execute("SELECT finish_plan(%s, %s)::text AS status", (self._job.id, worker_id)).fetchone()
         assert row is not None  # noqa: S101 - a function call
-        return PlanResult(row["status"], self._chunks, self._emails, self._bytes)
+        return PlanResult(row["status"], self._chunks, self._emails, self._bytes, self._flags, self._vanished)
+
+
+def _multirange(uids: UidSet) -> str:
+    """Write a set of UIDs as PostgreSQL does."""
+    return "{" + ",".join(f"[{low},{high + 1})" for low, high in uids.ranges) + "}"
+
+
+def _batches(chunks: Iterable[ChunkPlan], size: int) -> Iterator[list[ChunkPlan]]:
+    rest = iter(chunks)
+    while batch := list(itertools.islice(rest, size)):
+        yield batch
 
 
 def unregistered_jobs(database: Database, job_id: int | None = None) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from chunk_sync.store.database import Database, query
+from chunk_sync.store.database import Database, Row, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,18 @@ def landed_folder(database: Database, mailbox_id: int, key: str, uidvalidity: in
     with database.transaction() as conn, conn.cursor(name="verify") as cursor:
         cursor.itersize = 200  # raw messages: a bounded number in memory
         return [
-            LandedMessage(row["provider_id"] or str(row["uid"]), _hash(row["codec"], row["data"]))
+            LandedMessage(row["provider_id"] or str(row["uid"]), _hash(row))
             for row in cursor.execute(query("verify_locations"), parameters)
         ]
 
 
-def _hash(codec: str | None, data: bytes | None) -> bytes | None:
-    if data is None:
+def _hash(row: Row) -> bytes | None:
+    if row["codec"] == "off":  # not kept: all there is to compare is what their hash was
+        return row["raw_sha256"]
+    if row["data"] is None:
         return None
     try:
-        raw = zstandard.decompress(data) if codec == "zstd" else data
+        raw = zstandard.decompress(row["data"]) if row["codec"] == "zstd" else row["data"]
     except zstandard.ZstdError:
         return b""  # equal to no hash: reported as different
     return hashlib.sha256(raw).digest()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from chunk_sync.domain.spans import Span
+from chunk_sync.domain.listing import Changes
+from chunk_sync.domain.spans import Span, UidSet
 from chunk_sync.errors import ErrorCategory, ProviderError
-from chunk_sync.mail.source import ListedMessage, RawMessage, Snapshot, SourceFolder
+from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder
 from chunk_sync.store.mailboxes import Mailbox
 
 INBOX = SourceFolder("INBOX", "INBOX", "inbox")
@@ -87,9 +88,17 @@ class MemorySource:
         """List messages of 1,000 bytes."""
         return (ListedMessage(uid, 1000) for uid in range(above_uid + 1, snapshot.uid_next))
 
-    def fetch(self, span: Span) -> Iterator[RawMessage]:
+    def changes(self, snapshot: Snapshot, up_to: int, since_modseq: int) -> Changes:
+        """Know of none."""
+        return Changes()
+
+    def existing(self, snapshot: Snapshot) -> UidSet:
+        """List all."""
+        return UidSet.of(range(1, snapshot.uid_next))
+
+    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
         """Stream a span."""
-        return (self._mail.take(uid) for uid in span.uids)
+        return (KnownMessage(uid, ()) if uid in known else self._mail.take(uid) for uid in span.uids)
 
     def close(self) -> None:
         """Count the goodbye."""

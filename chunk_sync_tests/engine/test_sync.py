@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState
 from chunk_sync.domain.partitions import partition_key
-from chunk_sync.engine.plan_job import PlanOutcome, plan_job
 from chunk_sync.engine.range_run import RunRequest, start_run
-from chunk_sync.engine.run_chunks import Parts
-from chunk_sync.engine.verify import FolderVerdict, verify_mailbox
+from chunk_sync.engine.verify import FolderVerdict
 from chunk_sync.engine.worker import Worker
 from chunk_sync.errors import ErrorCategory, ErrorScope, LeaseLost, ProviderError, UsageError
-from chunk_sync.settings import Settings
 from chunk_sync.store import queue
-from chunk_sync.store.database import Database
-from chunk_sync.store.mailboxes import Mailbox, request_sync
-from chunk_sync_tests.factory import job_row, make_mailbox
-from chunk_sync_tests.fake_source import FakeMailbox
-
-
-class World:
-    """A mailbox, its database, and the steps of a sync."""
-
-    def __init__(self, database: Database, home: Path) -> None:
-        self.database = database
-        self.mail = FakeMailbox()
-        self.box: Mailbox = make_mailbox(database)
-        settings = Settings.read({"CHUNK_SYNC_HOME": str(home), "CHUNK_SYNC_CHUNK_MESSAGES": "25"})
-        self.parts = Parts(database, settings, self.mail.open)
-
-    def configure(self, **settings: object) -> None:
-        """Change settings."""
-        changed = dataclasses.replace(self.parts.settings, **settings)  # type: ignore[arg-type]
-        self.parts = dataclasses.replace(self.parts, settings=changed)
-
-    def request(self, **wishes: object) -> int:
-        """Ask for a sync; returns the job."""
-        return request_sync(self.database, self.box.name, **wishes).job_id  # type: ignore[arg-type]
-
-    def plan(self, job_id: int) -> PlanOutcome | None:
-        """Plan a job as a plan run does."""
-        with Worker(self.database, f"plan-{job_id}", 60) as worker:
-            return plan_job(self.database, self.parts.settings, self.parts.open_mailbox, worker, job_id)
-
-    def run(self, run_id: str = "run", keys: list[str] | None = None) -> list[ChunkOutcome]:
-        """Run whatever is due, or the named partitions."""
-        run = start_run(self.parts, RunRequest(run_id, keys or []))
-        try:
-            return run.process()
-        finally:
-            run.close()
-
-    def sync(self, **wishes: object) -> int:
-        """Request, plan and run; returns the job."""
-        job_id = self.request(**wishes)
-        self.plan(job_id)
-        self.run()
-        return job_id
-
-    def verdict(self) -> FolderVerdict:
-        """Verify the inbox."""
-        return next(iter(verify_mailbox(self.database, self.parts.settings, self.mail.open, self.box)))
-
-
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> World:
-    """A mailbox with 100 messages, chunks of 25."""
-    made = World(database, tmp_path)
-    made.mail.deliver(100)
-    return made
+from chunk_sync_tests.engine.world import World
+from chunk_sync_tests.factory import job_row
 
 
 def failing(times: int, error: Exception, only: int | None = None) -> Callable[[int], None]:

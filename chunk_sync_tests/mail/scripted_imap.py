@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Self
 
 from chunk_sync.mail.imap import ImapLimits, ImapSource
+from chunk_sync.mail.imap_session import Account
 from chunk_sync.mail.imap_wire import Endpoint
 from chunk_sync_tests.servers.process import HOST
 
@@ -103,10 +104,11 @@ class ScriptedImap:
         max_message_bytes: int = 1 << 20,
         reopen: float = 30,
         endpoint: Endpoint | None = None,
+        auth: str | None = None,
     ) -> ImapSource:
         """Make a source that speaks with this server."""
         limits = ImapLimits(silence=silence, patience=patience, max_message_bytes=max_message_bytes, reopen=reopen)
-        return ImapSource(endpoint or Endpoint(HOST, self.port, tls=False), user, password, limits)
+        return ImapSource(endpoint or Endpoint(HOST, self.port, tls=False), Account(user, password, auth), limits)
 
     def _accept(self) -> None:
         while True:

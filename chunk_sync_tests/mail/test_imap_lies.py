@@ -116,7 +116,7 @@ def test_a_giant_literal_in_the_login_is_refused() -> None:
 
 def test_an_endless_line_is_refused() -> None:
     """A line without an end is not collected for ever."""
-    _, error = _fetch({"BODIES": lambda _tag, _truth: [b"* " + b"x" * (3 << 20)]})
+    _, error = _fetch({"BODIES": lambda _tag, _truth: [b"* " + b"x" * (17 << 20)]})
     assert error is not None
     assert error.category is C.PROCESSING_ERROR
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -11,16 +12,17 @@ from hypothesis import strategies as st
 from chunk_sync.mail.imap_reply import (
     Fetched,
     ListedFolder,
-    Reply,
-    ReplyError,
-    SkippedLiteral,
     parse_exists,
     parse_fetch,
+    parse_foreign_namespaces,
     parse_list,
+    parse_object_id,
     parse_search,
     parse_status_number,
+    parse_vanished,
     status_code,
 )
+from chunk_sync.mail.imap_tokens import Reply, ReplyError, SkippedLiteral
 
 
 def _line(text: bytes) -> Reply:
@@ -81,7 +83,7 @@ _MOMENT = datetime(1996, 7, 17, 9, 44, 25, tzinfo=UTC)
     [
         (
             _line(rb'* 12 FETCH (FLAGS (\Seen $X) INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE 4286 UID 9)'),
-            _fetched(uid=9, size=4286, received_at=_MOMENT, flags=("\\Seen", "$X")),
+            _fetched(uid=9, size=4286, received_at=_MOMENT, flags=("$X", "\\Seen")),
         ),
         (
             Reply((b"* 1 FETCH (UID 7 BODY[] ", b")\r\n"), (b"raw )(\r\n",)),
@@ -139,6 +141,54 @@ def test_any_bytes_are_a_reply_or_an_error(texts: list[bytes], literals: list[by
     assert isinstance(fetched, Fetched)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"* SEARCH 2 84 882", "2,84,882"),
+        (b"* search 84 2 3", "2:3,84"),
+        (b"* SEARCH", ""),
+        (b'* ESEARCH (TAG "S1") UID ALL 4:18,21', "4:18,21"),
+        (b'* ESEARCH (TAG "S1") UID', ""),
+        (b"* SEARCHING 2", None),
+        (b"* 2 EXISTS", None),
+    ],
+)
+def test_search_replies(text: bytes, expected: str | None) -> None:
+    """Old and extended answers are sets of UIDs."""
+    found = parse_search(_line(text))
+    assert expected == (None if found is None else str(found))
+
+
+def test_what_vanished_earlier_is_told_from_what_vanishes_now() -> None:
+    """Only the answer to a question about the past is one."""
+    assert "41,43:116" == str(parse_vanished(_line(b"* VANISHED (EARLIER) 41,43:116")))
+    assert parse_vanished(_line(b"* VANISHED 41,43:116")) is None
+
+
+def test_a_search_answer_of_a_million_costs_its_line_and_its_ranges() -> None:
+    """Neither a list of numbers nor one of words is made of it."""
+    reply = _line(b"* SEARCH " + b" ".join(b"%d" % uid for uid in range(1, 1_000_001)))
+    tracemalloc.start()
+    try:
+        assert "1:1000000" == str(parse_search(reply))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'* NAMESPACE (("" "/")) (("~" "/")) (("#shared/" "/")("#public/" "/"))', (b"~", b"#shared/", b"#public/")),
+        (b'* NAMESPACE (("INBOX." ".")) NIL NIL', ()),
+        (b'* LIST () "/" x', ()),
+    ],
+)
+def test_namespaces_of_others(text: bytes, expected: tuple[bytes, ...]) -> None:
+    """The personal namespace is not among them."""
+    assert expected == parse_foreign_namespaces(_line(text))
+
+
 def test_small_replies() -> None:
     """EXISTS, status numbers, SEARCH and status codes."""
     assert parse_exists(_line(b"* 23 EXISTS")) == 23
@@ -146,9 +196,8 @@ def test_small_replies() -> None:
     assert parse_status_number(_line(b"* OK [UIDNEXT 4392] Predicted next UID"), "UIDNEXT") == 4392
     assert parse_status_number(_line(b"* OK [UIDNEXT 4392] Predicted next UID"), "UIDVALIDITY") is None
     assert parse_status_number(_line(b"* NO [UIDNEXT 4392]"), "UIDNEXT") is None
-    assert parse_search(_line(b"* SEARCH 2 84 882")) == [2, 84, 882]
-    assert parse_search(_line(b"* SEARCH")) == []
-    assert parse_search(_line(b"* 2 EXISTS")) is None
+    assert parse_object_id(_line(b"* OK [MAILBOXID (F2212ea87)] ok")) == "F2212ea87"
+    assert parse_object_id(_line(b"* OK [UIDNEXT 4392] ok")) is None
     assert status_code(b"[AUTHENTICATIONFAILED] no") == ("AUTHENTICATIONFAILED", b"")
     assert status_code(b"[WEBALERT https://x] no") == ("WEBALERT", b"https://x")
     assert status_code(b"no [code] here") is None

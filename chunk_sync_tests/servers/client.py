@@ -133,6 +133,12 @@ class Client:
         self.command(b"UID STORE " + wanted + b" +FLAGS.SILENT (\\Deleted)")
         self.command(b"UID EXPUNGE " + wanted)
 
+    def flag(self, folder: str, uids: Iterable[int], *flags: str) -> None:
+        """Add flags to messages."""
+        self.select(folder, writable=True)
+        chosen = ",".join(map(str, sorted(uids)))
+        self.command(f"UID STORE {chosen} +FLAGS.SILENT ({' '.join(flags)})".encode())
+
     def _texts(self, command: bytes) -> list[bytes]:
         return [reply.text for reply in self.command(command)[:-1]]
 

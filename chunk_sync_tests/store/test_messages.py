@@ -13,7 +13,7 @@ from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
 from chunk_sync.errors import LeaseLost
 from chunk_sync.store import queue
 from chunk_sync.store.database import Database
-from chunk_sync.store.messages import AttachmentRow, LocationRow, MessageRow, land_chunk
+from chunk_sync.store.messages import AttachmentRow, AttemptFigures, LocationRow, MessageRow, Page, land_chunk
 from chunk_sync_tests.factory import claim, make_job, make_mailbox, open_worker
 
 TABLES = ("messages", "message_bodies", "message_raw", "message_locations", "attachments", "quarantined_messages")
@@ -57,7 +57,8 @@ def land(
         LocationRow(first_uid + i, hashlib.sha256(raw).digest(), len(raw), None, ["\\Seen"] if seen else [], None)
         for i, raw in enumerate(raws)
     ]
-    return land_chunk(database, chunk, rows, places, duration_ms=5, memory_usage=None, timings={"fetch_ms": 1.0})
+    figures = AttemptFigures(5, None, {"fetch_ms": 1.0})
+    return land_chunk(database, chunk, Page(rows, places, {}), LandedCounts(), (), figures)
 
 
 def dump(database: Database) -> dict[str, list[str]]:
@@ -76,7 +77,7 @@ def test_b25_every_message_is_accounted_for(database: Database) -> None:
         LocationRow(3, hashlib.sha256(b"a").digest(), 1, None, [], None),
         LocationRow(4, None, 10**9, None, [], None),
     ]
-    counts = land_chunk(database, chunk, rows, places, duration_ms=5, memory_usage=1, timings={})
+    counts = land_chunk(database, chunk, Page(rows, places, {}), LandedCounts(), (5,), AttemptFigures(5, 1, {}))
     assert LandedCounts(inserted=3, unchanged=0, absent=1, quarantined=1, bytes=3) == counts
     assert [2, 2, 2, 3, 2, 1] == [len(rows) for rows in dump(database).values()]
     assert "completed" == database.execute("SELECT status::text FROM sync_jobs")[0]["status"]

@@ -1,5 +1,6 @@
--- A job's status changes: it is closed, or open again. One that completes moves the cursors of its folders; folders
--- that the planner of a next job holds are left to that planner, see finish_plan: a landing never waits for a plan.
+-- A job's status changes: it is closed, or open again. One that completes moves the cursors of its folders; what had
+-- landed of a former epoch has landed once more by then, and its old places are void. Folders that the planner of a
+-- next job holds are left to that planner, see finish_plan: a landing never waits for a plan.
 CREATE OR REPLACE FUNCTION turn_sync_job(p_sync_job_id bigint, p_status sync_job_status) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
 DECLARE
@@ -19,6 +20,12 @@ BEGIN
         FROM sync_job_folders AS s INNER JOIN sync_jobs AS j ON j.id = s.sync_job_id
         WHERE s.sync_job_id = p_sync_job_id AND f.id = ANY (v_free) AND f.id = s.folder_id
             AND f.uidvalidity = s.uidvalidity
+            AND j.sync_from IS NULL AND j.sync_to IS NULL;
+        UPDATE message_locations AS l SET vanished_at = clock()
+        FROM sync_job_folders AS s INNER JOIN sync_jobs AS j ON j.id = s.sync_job_id
+            INNER JOIN folders AS f ON f.id = s.folder_id AND f.uidvalidity = s.uidvalidity
+        WHERE s.sync_job_id = p_sync_job_id AND s.folder_id = ANY (v_free) AND l.folder_id = s.folder_id
+            AND (l.uidvalidity < s.uidvalidity OR l.uidvalidity > s.uidvalidity) AND l.vanished_at IS NULL
             AND j.sync_from IS NULL AND j.sync_to IS NULL;
     END IF;
 END $$;
