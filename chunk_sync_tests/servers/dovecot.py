@@ -6,13 +6,17 @@ put straight into the Maildirs, and the oracle `snapshot` hashes their files: it
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import grp
+import hmac
+import json
 import os
 import pwd
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,17 +46,22 @@ mail_uid = {user}
 mail_gid = {group}
 first_valid_uid = 1
 first_valid_gid = 1
-mail_location = maildir:{path}/mail/%u
+mail_location = {storage}:{path}/mail/%u
 mail_fsync = never
 mail_max_userip_connections = {max_connections}
 mailbox_list_index = no
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2 oauthbearer
 auth_failure_delay = 0
 imap_max_line_length = 1M
 ssl = yes
 ssl_cert = <{certificate}
 ssl_key = <{key}
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {path}/oauth2.conf.ext
+}}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {path}/users
@@ -91,7 +100,16 @@ service imap-login {{
 service imap {{
   process_limit = 256
 }}
+protocol imap {{
+  mail_plugins = $mail_plugins imap_zlib
+}}
 """
+_OAUTH2 = """\
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={path}/keys/
+username_attribute = sub
+"""
+_TOKEN_KEY = b"a key of a hundred locks, for tests only"
 
 
 class DovecotServer(ImapServer):
@@ -99,6 +117,8 @@ class DovecotServer(ImapServer):
 
     `max_connections` is Dovecot's limit for each user and address.
     """
+
+    storage = "maildir"
 
     def __init__(self, users: Mapping[str, str] | None = None, *, max_connections: int = 64) -> None:
         super().__init__(users)
@@ -114,6 +134,12 @@ class DovecotServer(ImapServer):
     def tls_address(self) -> str:
         """The mailbox of the first user, by TLS, as chunk_sync spells it."""
         return f"imaps://{quote(self.user)}@{self.host}:{self.tls_port}/"
+
+    def access_token(self, seconds: float = 3600) -> str:
+        """Sign an access token of the first user, a JWT that lasts so long."""
+        claims = {"sub": self.user, "iat": int(time.time()) - 10, "exp": int(time.time() + seconds)}
+        signed = ".".join(_base64(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return f"{signed}.{_base64(hmac.digest(_TOKEN_KEY, signed.encode(), 'sha256'))}"
 
     def start(self) -> None:
         """Start the server and wait until it answers; raises ServerDidNotStart."""
@@ -183,9 +209,14 @@ class DovecotServer(ImapServer):
             self.maildir(user).mkdir(parents=True, exist_ok=True)
         (self.path / "users").write_text("".join(f"{name}:{word}\n" for name, word in self.users.items()))
         (self.path / "dovecot.log").unlink(missing_ok=True)
+        (self.path / "oauth2.conf.ext").write_text(_OAUTH2.format(path=self.path))
+        key = self.path / "keys" / "default" / "HS256" / "default"
+        key.parent.mkdir(parents=True, exist_ok=True)
+        key.write_bytes(base64.b64encode(_TOKEN_KEY))
         (self.path / "dovecot.conf").write_text(
             _CONFIGURATION.format(
                 path=self.path,
+                storage=self.storage,
                 host=HOST,
                 user=self._account,
                 group=grp.getgrgid(self._gid).gr_name,
@@ -206,6 +237,30 @@ class DovecotServer(ImapServer):
             with contextlib.suppress(FileNotFoundError):  # a running Dovecot renames as it likes
                 if one.lstat().st_uid != self._uid:
                     os.chown(one, self._uid, self._gid)
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+class DovecotMdboxServer(DovecotServer):
+    """A Dovecot that keeps its mail in files of its own kind: filled, and looked into, by IMAP only."""
+
+    storage = "mdbox"
+
+    def add_messages(
+        self, folder: str, messages: Iterable[bytes | GeneratedMessage], *, user: str | None = None
+    ) -> None:
+        """Put messages into a folder, which is made when it is not there."""
+        self._append(folder, messages, user)
+
+    def snapshot(self, *, user: str | None = None) -> dict[str, list[str]]:
+        """List each folder's messages as sorted sha256 of the bytes as served."""
+        return ImapServer.snapshot(self, user=user)
+
+    def reset_uidvalidity(self, folder: str, *, user: str | None = None) -> None:
+        """Begin a new epoch of a folder: another UIDVALIDITY, the same messages, UIDs dealt anew."""
+        self._renumber(folder, user)
 
 
 def as_served(raw: bytes) -> bytes:
