@@ -102,7 +102,7 @@ class ChunkRun:
 
     def _work(self, waiting: deque[ClaimedChunk]) -> None:
         with Sources(self._parts.database, self._parts.open_mailbox) as sources:
-            while chunk := self._next(waiting):
+            while chunk := self._next(waiting, sources):
                 outcome = self._attempt(sources, chunk)
                 if outcome is None:
                     return
@@ -112,7 +112,7 @@ class ChunkRun:
                 if self._report:
                     self._report(outcome)
 
-    def _next(self, waiting: deque[ClaimedChunk]) -> ClaimedChunk | None:
+    def _next(self, waiting: deque[ClaimedChunk], sources: Sources) -> ClaimedChunk | None:
         idle_since = time.monotonic()
         while not self._stopping.is_set():
             with contextlib.suppress(IndexError):
@@ -122,6 +122,7 @@ class ChunkRun:
             pause = self._pause()
             if pause is None or time.monotonic() - idle_since > self._parts.settings.patience_seconds:
                 return None
+            sources.drop_all()  # a connection that waits counts as one with the provider
             self._worker.wait(pause)
         return None
 

@@ -32,9 +32,13 @@ class Sources:
         if source := self._open.pop(mailbox_id, None):
             source.close()
 
+    def drop_all(self) -> None:
+        """Close all connections."""
+        for mailbox_id in list(self._open):
+            self.drop(mailbox_id)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for mailbox_id in list(self._open):
-            self.drop(mailbox_id)
+        self.drop_all()

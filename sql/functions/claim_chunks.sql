@@ -69,7 +69,7 @@ BEGIN
             SELECT l.ctid AS tid, l.vtime, l.tenant_id, l.provider FROM mailbox_lanes AS l
             WHERE l.head_class IS NOT NULL
                 AND (l.head_class, l.vtime, l.mailbox_id) >= (v_class, v_vtime, v_mailbox_id)
-                AND cardinality(l.held) < CASE l.breaker WHEN 'half_open' THEN 1 ELSE l.connection_limit END
+                AND cardinality(l.held) < CASE l.breaker WHEN 'half_open' THEN 1 ELSE least(l.connection_limit, l.allowed) END
                 AND l.tenant_id <> ALL (v_full_tenants) AND l.provider <> ALL (v_full_providers)
             ORDER BY l.head_class, l.vtime, l.mailbox_id
             LIMIT CASE WHEN v_limited THEN 1 ELSE (v_left + 3) / 4 END FOR NO KEY UPDATE SKIP LOCKED

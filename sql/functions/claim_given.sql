@@ -30,7 +30,8 @@ BEGIN
                 AND q.turn_at < 'infinity'
             ORDER BY q.turn_at, q.chunk_id
             LIMIT greatest(least(
-                CASE v_lane.breaker WHEN 'half_open' THEN 1 ELSE v_lane.connection_limit END - cardinality(v_lane.held),
+                CASE v_lane.breaker WHEN 'half_open' THEN 1 ELSE least(v_lane.connection_limit, v_lane.allowed) END
+                    - cardinality(v_lane.held),
                 v_left, v_tenant_room, v_provider_room), 0)
         ), taken AS (
             UPDATE chunk_processing_queue AS q

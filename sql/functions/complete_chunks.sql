@@ -47,7 +47,12 @@ BEGIN
             q.emails_inserted + q.emails_unchanged + q.emails_absent + q.emails_quarantined AS emails
     ), lane AS (
         UPDATE mailbox_lanes AS l SET held = ARRAY(SELECT h.id FROM unnest(l.held) AS h (id)
-            WHERE h.id <> ALL (d.chunk_ids)), breaker = 'closed', breaker_failures = 0, breaker_trips = 0
+            WHERE h.id <> ALL (d.chunk_ids)), breaker = 'closed', breaker_failures = 0, breaker_trips = 0,
+            -- A quiet minute, and the mailbox may have one connection more; NULL: as many as its limit says.
+            allowed = CASE WHEN l.allowed_at > v_now - interval '1 minute' THEN l.allowed
+                WHEN l.allowed + 1 < l.connection_limit THEN l.allowed + 1 END,
+            allowed_at = CASE WHEN l.allowed_at > v_now - interval '1 minute' THEN l.allowed_at
+                WHEN l.allowed + 1 < l.connection_limit THEN v_now END
         FROM (
             SELECT x.tid, array_agg(done.chunk_id) AS chunk_ids FROM done INNER JOIN locked AS x
                 ON x.mailbox_id = done.mailbox_id GROUP BY x.tid

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     WITH lane AS MATERIALIZED (
         SELECT l.ctid AS tid, l.mailbox_id, l.head_class, l.vtime, l.low_turn_at, l.low_chunk_id,
-            CASE l.breaker WHEN 'half_open' THEN 1 ELSE l.connection_limit END - cardinality(l.held) AS room
+            CASE l.breaker WHEN 'half_open' THEN 1 ELSE least(l.connection_limit, l.allowed) END - cardinality(l.held) AS room
         FROM mailbox_lanes AS l WHERE l.ctid = ANY (p_lanes)
     ), picked AS MATERIALIZED (
         SELECT lane.tid AS lane, c.tid, c.chunk_id, c.turn_at,
