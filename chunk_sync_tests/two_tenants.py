@@ -13,7 +13,9 @@ import psycopg
 from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
-from chunk_sync.store.messages import AttachmentRow, AttemptFigures, LocationRow, MessageRow, Page, land_chunk
+from chunk_sync.store.message_rows import AttachmentRow, LocationRow, MessageRow
+from chunk_sync.store.messages import AttemptFigures, Page, land_chunk
+from chunk_sync.store.threads import thread_unthreaded
 from chunk_sync_tests.factory import PlannedJob, claim, complete, make_job, open_worker
 
 Connection = psycopg.Connection[Any]
@@ -59,6 +61,7 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
     job = make_job(database, mailbox, chunks=5)
     landed, dead, _ = claim(database, job, open_worker(database, f"worker of {name}"), limit=3)
     _land(database, landed, name)
+    thread_unthreaded(database)
     database.execute(
         "SELECT fail_chunk(%s, %s, 'permission', %s)", (dead.chunk_id, dead.lease_token, f"{name} has no right")
     )

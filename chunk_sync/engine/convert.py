@@ -11,7 +11,7 @@ import zstandard
 from chunk_sync.mail.parse import Address, ParsedMessage, ParseLimits, parse_many
 from chunk_sync.mail.source import RawMessage
 from chunk_sync.settings import Settings
-from chunk_sync.store.messages import AttachmentRow, LocationRow, MessageRow
+from chunk_sync.store.message_rows import AttachmentRow, LocationRow, MessageRow
 
 _OUTGOING = frozenset({"sent", "drafts"})
 

@@ -19,7 +19,15 @@ from chunk_sync.settings import Settings
 from chunk_sync.store import plans
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import mailbox_by_id
-from chunk_sync.store.plans import NO_LOOK, ChangeCounts, FolderRecord, FolderSnapshot, JobToPlan, PlanResult, PlanWriter
+from chunk_sync.store.plans import (
+    NO_LOOK,
+    ChangeCounts,
+    FolderRecord,
+    FolderSnapshot,
+    JobToPlan,
+    PlanResult,
+    PlanWriter,
+)
 
 
 @dataclass(frozen=True, slots=True)

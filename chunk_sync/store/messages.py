@@ -9,66 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
 from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
 from chunk_sync.store.database import Connection, Database, query
-
-
-@dataclass(frozen=True, slots=True)
-class AttachmentRow:
-    """Metadata of an attachment; `part` is its place in the message's tree, `sha256` of the decoded bytes."""
-
-    part: str
-    filename: str | None
-    content_type: str
-    content_id: str | None
-    size: int
-    sha256: bytes
-    is_inline: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRow:
-    """A message ready to be stored: parsed, its raw bytes compressed with `codec`."""
-
-    raw_sha256: bytes
-    size: int
-    codec: str
-    data: bytes
-    message_id: str | None
-    in_reply_to: str | None
-    reference_ids: Sequence[str]
-    subject: str
-    from_name: str | None
-    from_address: str | None
-    to_addresses: Sequence[Mapping[str, str]]
-    cc_addresses: Sequence[Mapping[str, str]]
-    bcc_addresses: Sequence[Mapping[str, str]]
-    direction: str
-    sent_at: datetime | None
-    received_at: datetime | None
-    snippet: str
-    parse_status: str
-    defects: Sequence[str]
-    headers: Sequence[tuple[str, str]]
-    body_text: str | None
-    body_html: str | None
-    attachments: Sequence[AttachmentRow]
-
-
-@dataclass(frozen=True, slots=True)
-class LocationRow:
-    """Where a mailbox holds a message; `raw_sha256` None: too large to be stored, `size` says how large."""
-
-    uid: int
-    raw_sha256: bytes | None
-    size: int
-    provider_id: str | None
-    flags: Sequence[str]
-    received_at: datetime | None
+from chunk_sync.store.message_rows import (
+    JOINT,
+    LocationRow,
+    MessageRow,
+    attachment_columns,
+    body_columns,
+    location_columns,
+    message_columns,
+    raw_columns,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,36 +120,33 @@ def _insert_messages(conn: Connection, chunk: ClaimedChunk, messages: Mapping[by
     new = [messages[sha256] for sha256 in sorted(messages.keys() - known.keys())]
     if not new:
         return known
-    reserved = conn.execute(query("message_ids_reserve"), {"count": len(new)}).fetchall()
-    mine = {message.raw_sha256: row["id"] for message, row in zip(new, reserved, strict=True)}
-    with conn.cursor() as cursor:
-        cursor.executemany(query("message_raw_insert"), [_raw_row(chunk, m) for m in new])
-        cursor.executemany(query("message_insert"), [_message_row(chunk, m, mine[m.raw_sha256]) for m in new])
-    # Another chunk may have landed the same bytes meanwhile: then its row counts, and it has written the parts.
-    known |= _message_ids(conn, chunk.mailbox_id, list(mine))
-    ours = [m for m in new if known[m.raw_sha256] == mine[m.raw_sha256]]
-    with conn.cursor() as cursor:
-        cursor.executemany(query("message_body_insert"), [_body_row(chunk, m, mine[m.raw_sha256]) for m in ours])
-        cursor.executemany(
-            query("attachment_insert"),
-            [_attachment_row(chunk, a, mine[m.raw_sha256]) for m in ours for a in m.attachments],
-        )
-    return known
+    owner: dict[str, object] = {"tenant_id": chunk.tenant_id, "mailbox_id": chunk.mailbox_id}
+    conn.execute(query("message_raw_insert"), owner | raw_columns(new))
+    inserted = conn.execute(query("message_insert"), owner | message_columns(new)).fetchall()
+    mine = {row["raw_sha256"]: row["id"] for row in inserted}
+    if len(mine) < len(new):
+        # Another chunk has landed the same bytes meanwhile: its rows count, and it has written the parts.
+        known |= _message_ids(conn, chunk.mailbox_id, [m.raw_sha256 for m in new if m.raw_sha256 not in mine])
+    ours = [(mine[m.raw_sha256], m) for m in new if m.raw_sha256 in mine]
+    conn.execute(query("message_body_insert"), owner | body_columns(ours))
+    attachments = [(message_id, attachment) for message_id, m in ours for attachment in m.attachments]
+    if attachments:
+        conn.execute(query("attachment_insert"), owner | attachment_columns(attachments))
+    return known | mine
 
 
 def _insert_locations(conn: Connection, chunk: ClaimedChunk, stored: Sequence[tuple[LocationRow, int]]) -> int:
     """Insert where messages are; returns how many of these places were new."""
     if not stored:
         return 0
-    with conn.cursor() as cursor:
-        cursor.executemany(query("location_insert"), [_location_row(chunk, row, i) for row, i in stored])
-        return cursor.rowcount
+    owner: dict[str, object] = {"tenant_id": chunk.tenant_id}
+    return conn.execute(query("location_insert"), owner | _place(chunk) | location_columns(stored)).rowcount
 
 
 def _update_flags(conn: Connection, chunk: ClaimedChunk, flags: Mapping[int, Sequence[str]]) -> None:
     if flags:
         uids = sorted(flags)
-        joined = ["\x1f".join(flags[uid]) for uid in uids]
+        joined = [JOINT.join(flags[uid]) for uid in uids]
         parameters = {"chunk_id": chunk.chunk_id, "uids": uids, "flags": joined}
         conn.execute(query("location_flags"), _place(chunk) | parameters)
 
@@ -208,17 +160,6 @@ def _place(chunk: ClaimedChunk) -> dict[str, object]:
     return {"folder_id": chunk.folder_id, "uidvalidity": chunk.span.uidvalidity}
 
 
-def _location_row(chunk: ClaimedChunk, row: LocationRow, message_id: int) -> dict[str, object]:
-    return _place(chunk) | {
-        "tenant_id": chunk.tenant_id,
-        "uid": row.uid,
-        "message_id": message_id,
-        "provider_id": row.provider_id,
-        "flags": list(row.flags),
-        "received_at": row.received_at,
-    }
-
-
 def _quarantine_row(chunk: ClaimedChunk, row: LocationRow) -> dict[str, object]:
     return _place(chunk) | {
         "tenant_id": chunk.tenant_id,
@@ -226,64 +167,4 @@ def _quarantine_row(chunk: ClaimedChunk, row: LocationRow) -> dict[str, object]:
         "provider_id": row.provider_id,
         "size": row.size,
         "reason": "larger than CHUNK_SYNC_MAX_MESSAGE_BYTES",
-    }
-
-
-def _raw_row(chunk: ClaimedChunk, message: MessageRow) -> dict[str, object]:
-    return {
-        "tenant_id": chunk.tenant_id,
-        "sha256": message.raw_sha256,
-        "codec": message.codec,
-        "size": message.size,
-        "data": message.data,
-    }
-
-
-def _message_row(chunk: ClaimedChunk, message: MessageRow, message_id: int) -> dict[str, object]:
-    return {
-        "id": message_id,
-        "tenant_id": chunk.tenant_id,
-        "mailbox_id": chunk.mailbox_id,
-        "raw_sha256": message.raw_sha256,
-        "size": message.size,
-        "message_id": message.message_id,
-        "in_reply_to": message.in_reply_to,
-        "reference_ids": list(message.reference_ids),
-        "subject": message.subject,
-        "from_name": message.from_name,
-        "from_address": message.from_address,
-        "to_addresses": Jsonb(list(message.to_addresses)),
-        "cc_addresses": Jsonb(list(message.cc_addresses)),
-        "bcc_addresses": Jsonb(list(message.bcc_addresses)),
-        "direction": message.direction,
-        "sent_at": message.sent_at,
-        "received_at": message.received_at,
-        "snippet": message.snippet,
-        "has_attachments": any(not attachment.is_inline for attachment in message.attachments),
-        "parse_status": message.parse_status,
-        "defects": list(message.defects),
-    }
-
-
-def _body_row(chunk: ClaimedChunk, message: MessageRow, message_id: int) -> dict[str, object]:
-    return {
-        "message_id": message_id,
-        "tenant_id": chunk.tenant_id,
-        "headers": Jsonb([list(pair) for pair in message.headers]),
-        "body_text": message.body_text,
-        "body_html": message.body_html,
-    }
-
-
-def _attachment_row(chunk: ClaimedChunk, attachment: AttachmentRow, message_id: int) -> dict[str, object]:
-    return {
-        "message_id": message_id,
-        "tenant_id": chunk.tenant_id,
-        "part": attachment.part,
-        "filename": attachment.filename,
-        "content_type": attachment.content_type,
-        "content_id": attachment.content_id,
-        "size": attachment.size,
-        "sha256": attachment.sha256,
-        "is_inline": attachment.is_inline,
     }

@@ -11,7 +11,7 @@ from chunk_sync.engine import run_chunks
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.store import control
 from chunk_sync.store.control import Decision
-from chunk_sync_tests.engine.test_sync import World, world  # noqa: F401 - the fixture
+from chunk_sync_tests.engine.world import World
 from chunk_sync_tests.factory import job_row
 
 WHY = Decision("asked to", "ann")
@@ -36,7 +36,7 @@ def once(act: Callable[[], object]) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("stop", [control.cancel, control.pause])
 def test_b38_a_running_chunk_stops_at_its_next_message(
-    world: World,  # noqa: F811 - pytest's way
+    world: World,
     stop: Callable[..., int],
 ) -> None:
     """Cancelled or paused in mid-chunk: nothing of it lands, and the rest of its messages is not fetched."""
@@ -53,7 +53,7 @@ def test_b38_a_running_chunk_stops_at_its_next_message(
     assert expected == job_row(world.database, job)["status"]
 
 
-def test_a_paused_job_goes_on_where_it_was(world: World) -> None:  # noqa: F811
+def test_a_paused_job_goes_on_where_it_was(world: World) -> None:
     """After the resume every message lands once and no attempt was used up."""
     world.configure(run_threads=1)
     job = world.request()
@@ -68,7 +68,7 @@ def test_a_paused_job_goes_on_where_it_was(world: World) -> None:  # noqa: F811
     assert world.verdict().ok
 
 
-def test_a_refusal_at_the_door_uses_no_attempt(world: World) -> None:  # noqa: F811
+def test_a_refusal_at_the_door_uses_no_attempt(world: World) -> None:
     """Throttled before any work was done: the mailbox pauses as long as the provider asked, the chunks wait unused."""
     world.configure(run_threads=1, patience_seconds=0.2)
     job = world.request()

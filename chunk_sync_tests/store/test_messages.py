@@ -13,7 +13,8 @@ from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
 from chunk_sync.errors import LeaseLost
 from chunk_sync.store import queue
 from chunk_sync.store.database import Database
-from chunk_sync.store.messages import AttachmentRow, AttemptFigures, LocationRow, MessageRow, Page, land_chunk
+from chunk_sync.store.message_rows import AttachmentRow, LocationRow, MessageRow
+from chunk_sync.store.messages import AttemptFigures, Page, land_chunk
 from chunk_sync_tests.factory import claim, make_job, make_mailbox, open_worker
 
 TABLES = ("messages", "message_bodies", "message_raw", "message_locations", "attachments", "quarantined_messages")

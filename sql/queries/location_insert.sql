@@ -1,6 +1,10 @@
--- Where the mailbox holds a message; one that is there stays.
+-- Where the mailbox holds messages; one that is there stays. The flags of one message are joined by U+001F.
 INSERT INTO message_locations (folder_id, uidvalidity, uid, tenant_id, message_id, provider_id, flags, received_at)
-VALUES (
-    %(folder_id)s, %(uidvalidity)s, %(uid)s, %(tenant_id)s, %(message_id)s, %(provider_id)s, %(flags)s, %(received_at)s
-)
+SELECT
+    %(folder_id)s, %(uidvalidity)s, l.uid, %(tenant_id)s, l.message_id, l.provider_id,
+    string_to_array(l.flags, chr(31)), l.received_at
+FROM unnest(
+    %(uid)b::bigint[], %(message_id)b::bigint[], %(provider_id)b::text[], %(flags)b::text[],
+    %(received_at)b::timestamptz[]
+) AS l (uid, message_id, provider_id, flags, received_at)
 ON CONFLICT DO NOTHING
