@@ -121,7 +121,7 @@ def _land(database: Database, chunk: ClaimedChunk, name: str) -> None:
     )
     places = [LocationRow(1, sha256, len(raw), None, [], None), LocationRow(2, None, 10**9, None, [], None)]
     page = Page({sha256: message}, places, {})
-    land_chunk(database, chunk, page, LandedCounts(), (), AttemptFigures(5, None, {}))
+    land_chunk(database, chunk, page, LandedCounts(), (), lambda: AttemptFigures(5, None, {}))
 
 
 def _public_id(database: Database, job_id: int) -> str:

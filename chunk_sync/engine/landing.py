@@ -5,18 +5,17 @@ A page that is committed stays, whatever becomes of the attempt: the next one fi
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
 from chunk_sync.engine.convert import Conversion
+from chunk_sync.engine.memory import PAGE_BYTES, peak_memory
 from chunk_sync.mail.source import KnownMessage, RawMessage
 from chunk_sync.store.database import Database
 from chunk_sync.store.messages import AttemptFigures, Page, land_chunk, land_page
 
-PAGE_BYTES = 16 << 20
 PAGE_MESSAGES = 500
 
 
@@ -78,13 +77,16 @@ class Landing:
         page = self._page()
         absent = [uid for uid in self.chunk.span.uids if uid not in self._seen]
         before = self.counts
-        figures = AttemptFigures(
+        # Landing again after a commit whose answer was lost finds everything there and the chunk completed.
+        return self.patiently(lambda: land_chunk(self.database, self.chunk, page, before, absent, self._measure))
+
+    def _measure(self) -> AttemptFigures:
+        self._stages.land += self._lap()
+        return AttemptFigures(
             duration_ms=int((time.monotonic() - self.started) * 1000),
-            memory_usage=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            memory_usage=peak_memory(),
             timings=self._stages.in_ms(),
         )
-        # Landing again after a commit whose answer was lost finds everything there and the chunk completed.
-        return self.patiently(lambda: land_chunk(self.database, self.chunk, page, before, absent, figures))
 
     def _page(self) -> Page:
         self._stages.fetch += self._lap()

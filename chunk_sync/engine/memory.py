@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from chunk_sync.domain.chunks import ClaimedChunk
-from chunk_sync.engine.landing import PAGE_BYTES
+
+PAGE_BYTES = 16 << 20
+"""Bytes of mail that land in one transaction; a chunk that weighs more has several."""
+_STATUS = Path("/proc/self/status")
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class ByteGate:
@@ -35,3 +42,13 @@ class ByteGate:
 def weight_of(chunk: ClaimedChunk) -> int:
     """Bytes that a chunk's mail takes at a time: a page of it, or its one message."""
     return chunk.estimated_bytes if chunk.estimated_emails == 1 else min(chunk.estimated_bytes, PAGE_BYTES)
+
+
+def peak_memory() -> int:
+    """Measure the most memory that this process ever had, in bytes."""
+    try:
+        found = _PEAK.search(_STATUS.read_text("ascii"))
+    except OSError:
+        found = None
+    # What getrusage says may be the parent's: a process inherits it when it is started.
+    return (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024

@@ -105,12 +105,13 @@ class Database:
         self._roles = object()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, heavy: bool = False) -> Iterator[Connection]:
         """Give a psycopg connection inside a transaction: committed at the end, rolled back on an error.
 
+        A `heavy` one sends so much that its connection is not kept: libpq never gives back the memory of its buffers.
         Raises LeaseLost when the database refused a stale lease, DatabaseUnavailable when it cannot be reached.
         """
-        with self._connect() as conn:
+        with self._connect(keep=not heavy) as conn:
             try:
                 with conn.transaction():
                     yield conn
@@ -129,7 +130,7 @@ class Database:
             yield conn
 
     @contextlib.contextmanager
-    def _connect(self) -> Iterator[Connection]:
+    def _connect(self, *, keep: bool = True) -> Iterator[Connection]:
         try:
             pooled = self._engine.raw_connection()
         except (OperationalError, psycopg.OperationalError) as error:
@@ -140,6 +141,8 @@ class Database:
             yield conn
         finally:
             conn.row_factory = tuple_row
+            if not keep:
+                pooled.invalidate()
             pooled.close()
 
     def rows(self, name: str, parameters: Mapping[str, object] | None = None) -> list[Row]:

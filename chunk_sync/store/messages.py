@@ -7,7 +7,7 @@ cannot deadlock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg.types.json import Jsonb
@@ -25,6 +25,8 @@ from chunk_sync.store.message_rows import (
     raw_columns,
 )
 
+_HEAVY_BYTES = 24 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -36,6 +38,11 @@ class Page:
     messages: Mapping[bytes, MessageRow]
     locations: Sequence[LocationRow]
     known: Mapping[int, Sequence[str]]
+
+    @property
+    def is_heavy(self) -> bool:
+        """Say whether sending it takes memory that is worth giving back."""
+        return sum(len(message.data) for message in self.messages.values()) > _HEAVY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def known_uids(database: Database, chunk: ClaimedChunk) -> frozenset[int]:
 
 def land_page(database: Database, chunk: ClaimedChunk, page: Page) -> LandedCounts:
     """Land a part of a chunk, which goes on; raises LeaseLost, and then nothing was written."""
-    with database.transaction() as conn:
+    with database.transaction(heavy=page.is_heavy) as conn:
         counts = _insert(conn, chunk, page)
         # At the end: its lock must not be held while lanes are waited for, which come before chunks.
         conn.execute(query("chunk_hold"), {"chunk_id": chunk.chunk_id, "lease_token": chunk.lease_token})
@@ -68,16 +75,18 @@ def land_chunk(
     page: Page,
     before: LandedCounts,
     absent: Sequence[int],
-    figures: AttemptFigures,
+    measure: Callable[[], AttemptFigures],
 ) -> LandedCounts:
     """Land a chunk's last page and complete it, all or nothing; raises LeaseLost, and then nothing was written.
 
-    `before` is what its other pages did; the messages with an `absent` UID are gone from the mailbox.
+    `before` is what its other pages did; the messages with an `absent` UID are gone from the mailbox. `measure` is
+    asked when all but the completion is done.
     """
-    with database.transaction() as conn:
+    with database.transaction(heavy=page.is_heavy) as conn:
         counts = before + _insert(conn, chunk, page) + LandedCounts(absent=len(absent))
         if absent:
             conn.execute(query("location_vanished"), _place(chunk) | {"uids": list(absent)})
+        figures = measure()
         conn.execute(
             query("chunk_complete"),
             {

@@ -59,7 +59,7 @@ def land(
         for i, raw in enumerate(raws)
     ]
     figures = AttemptFigures(5, None, {"fetch_ms": 1.0})
-    return land_chunk(database, chunk, Page(rows, places, {}), LandedCounts(), (), figures)
+    return land_chunk(database, chunk, Page(rows, places, {}), LandedCounts(), (), lambda: figures)
 
 
 def dump(database: Database) -> dict[str, list[str]]:
@@ -78,7 +78,7 @@ def test_b25_every_message_is_accounted_for(database: Database) -> None:
         LocationRow(3, hashlib.sha256(b"a").digest(), 1, None, [], None),
         LocationRow(4, None, 10**9, None, [], None),
     ]
-    counts = land_chunk(database, chunk, Page(rows, places, {}), LandedCounts(), (5,), AttemptFigures(5, 1, {}))
+    counts = land_chunk(database, chunk, Page(rows, places, {}), LandedCounts(), (5,), lambda: AttemptFigures(5, 1, {}))
     assert LandedCounts(inserted=3, unchanged=0, absent=1, quarantined=1, bytes=3) == counts
     assert [2, 2, 2, 3, 2, 1] == [len(rows) for rows in dump(database).values()]
     assert "completed" == database.execute("SELECT status::text FROM sync_jobs")[0]["status"]
