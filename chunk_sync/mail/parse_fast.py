@@ -18,8 +18,6 @@ _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 # Encoded words cost the library the square of their number, and it decodes those of all parts.
 _SMALL = 1 << 16
 _MANY_WORDS = 2_000
-_LONE_CR = re.compile(rb"\r(?!\n)")
-_LONE_LF = re.compile(rb"(?<!\r)\n")
 _SIMPLE_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=?-]{1,70}")
 
 
@@ -29,7 +27,7 @@ class _Odd(Exception):
 
 def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Structure | None:
     """Read a message's parts; None when it is odd."""
-    if head.defects or not raw[: head.body].isascii() or _LONE_CR.search(raw):
+    if head.defects or not raw[: head.body].isascii() or _has_lone(raw, b"\r"):
         return None
     if len(raw) > _SMALL and raw.count(b"=?") > _MANY_WORDS:
         return None
@@ -42,6 +40,11 @@ def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Struct
     except (_Odd, ParseError):
         return None
     return Structure(leaves, tuple(defects))
+
+
+def _has_lone(raw: bytes, half: bytes) -> bool:
+    """Say whether there is half a CRLF anywhere; counting is ten times as fast as looking for one."""
+    return raw.count(half) != raw.count(b"\r\n")
 
 
 def _parse(raw: bytes) -> PyLazyMimePart | None:
@@ -128,7 +131,7 @@ def _is_delimited(raw: bytes, boundary: bytes) -> bool:
 
 def _check_quoted(raw: bytes, leaf: Leaf, *, ascii_only: bool) -> None:
     """Decline what the library decodes otherwise: it drops raw bytes that are not ASCII, and makes CRLF of LF."""
-    if not ascii_only or (not leaf.is_body and _LONE_LF.search(raw)):
+    if not ascii_only or (not leaf.is_body and _has_lone(raw, b"\n")):
         raise _Odd
 
 
