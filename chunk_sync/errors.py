@@ -60,7 +60,8 @@ class ProviderError(ChunkSyncError):
     """A mail source failed, already translated by its connector.
 
     `code` is the provider's own code ("AUTHENTICATIONFAILED", "ENOTFOUND"), for display only;
-    `retry_after` is in seconds, a floor of the delay, None when the provider gave no hint.
+    `retry_after` is in seconds, a floor of the delay, None when the provider gave no hint. `at_the_door`: the provider
+    has let nobody in yet, so that no work was done.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class ProviderError(ChunkSyncError):
         scope: ErrorScope = ErrorScope.CHUNK,
         code: str | None = None,
         retry_after: float | None = None,
+        at_the_door: bool = False,
     ) -> None:
         super().__init__(message)
         self.category = category
         self.scope = scope
         self.code = code
         self.retry_after = retry_after
+        self.at_the_door = at_the_door

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from chunk_sync_tests.servers.dovecot import DovecotServer
+from chunk_sync_tests.servers.dovecot import DovecotMdboxServer, DovecotServer, DovecotTlsServer
 from chunk_sync_tests.servers.process import ImapServer
 from chunk_sync_tests.servers.pymap import PymapServer
 
 _DOVECOT = pytest.param(DovecotServer, id="dovecot", marks=pytest.mark.needs("dovecot"))
+_MDBOX = pytest.param(DovecotMdboxServer, id="mdbox", marks=pytest.mark.needs("dovecot"))
+_TLS = pytest.param(DovecotTlsServer, id="tls", marks=pytest.mark.needs("dovecot"))
 _PYMAP = pytest.param(PymapServer, id="pymap")
 
 
@@ -32,8 +34,8 @@ def pymap_server() -> Iterator[PymapServer]:
         yield server
 
 
-@pytest.fixture(params=[_PYMAP, _DOVECOT])
+@pytest.fixture(params=[_PYMAP, _DOVECOT, _MDBOX, _TLS])
 def imap_server(request: pytest.FixtureRequest) -> Iterator[ImapServer]:
-    """Start a server of each kind with an empty mailbox."""
+    """Start a server of each kind with an empty mailbox; one is reached by TLS."""
     with request.param() as server:
         yield server

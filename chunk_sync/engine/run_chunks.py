@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from chunk_sync.domain.categorize import categorize_exception
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState, ClaimedChunk, LandedCounts
@@ -150,13 +150,7 @@ class ChunkRun:
         """Process one chunk and record a failure; None when the run was stopped: the worker gives it back."""
         started = time.monotonic()
         try:
-            try:
-                source = sources.of(chunk.mailbox_id)
-            except ProviderError as error:
-                if error.category is ErrorCategory.RATE_LIMIT and error.scope is ErrorScope.ACCOUNT:
-                    return self._throttled(error, chunk, started)
-                raise
-            return self._process(source, chunk, started)
+            return self._process(sources.of(chunk.mailbox_id), chunk, started)
         except _Stopped:
             return None
         except LeaseLost as error:
@@ -164,6 +158,8 @@ class ChunkRun:
             return _outcome(chunk, ChunkState.LOST, started, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the one place that records a failed attempt
             sources.drop(chunk.mailbox_id)
+            if _is_turned_away(error):
+                return self._throttled(error, chunk, started)
             return self._failed(chunk, error, started)
 
     def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
@@ -233,6 +229,11 @@ class ChunkRun:
             next_attempt_at=answer.next_attempt_at,
             seconds_to_next=answer.seconds_to_next,
         )
+
+
+def _is_turned_away(error: Exception) -> TypeGuard[ProviderError]:
+    """Say whether the provider throttles before it has let us do anything: no attempt is used up by that."""
+    return isinstance(error, ProviderError) and error.at_the_door and error.category is ErrorCategory.RATE_LIMIT
 
 
 def _outcome(

@@ -6,7 +6,6 @@ by UID within a UIDVALIDITY and yielded as they arrive, so that a cut keeps what
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
 from collections.abc import Collection, Generator, Iterator
@@ -19,7 +18,7 @@ from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail import imap_dialogue as dialogue
 from chunk_sync.mail.imap_errors import Stage, translated
 from chunk_sync.mail.imap_names import with_roles
-from chunk_sync.mail.imap_session import Account, introduce, secure, sign_in
+from chunk_sync.mail.imap_session import Account, log_in
 from chunk_sync.mail.imap_wire import Endpoint, ImapWire
 from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder
 
@@ -58,13 +57,16 @@ class ImapSource:
         self._wire: ImapWire | None = None
         self._opened: tuple[str, int] | None = None
         self._opened_at = 0.0
-        self._secrets = _spellings(account.user, account.secret)
+        self._secrets = account.spellings
 
     def folders(self) -> list[SourceFolder]:
         """List the folders that can hold messages, inbox first."""
         wire = self._connected()
         with translated(Stage.LIST, self._secrets):
             folders = with_roles(dialogue.list_folders(wire))
+        if not folders:  # there is an INBOX, always
+            message = "the mail server listed no folder"
+            raise ProviderError(message, ErrorCategory.TEMPORARY, scope=ErrorScope.ACCOUNT, code="NOTLISTED")
         if dialogue.GMAIL in wire.capabilities and any(folder.role == "all" for folder in folders):
             # Every label of a message is another folder with it; All Mail has each once, without these two.
             return [replace(f, by_default=f.role in {"all", "junk", "trash"}) for f in folders]
@@ -85,7 +87,7 @@ class ImapSource:
     def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
         """List the snapshot's messages above a UID in ascending windows of UIDs, a window a command."""
         low, last = above_uid + 1, min(snapshot.uid_next - 1, _LAST_UID)
-        if not snapshot.message_count:
+        if not snapshot.message_count and low <= last and not self._has_any(snapshot, low, last):
             return
         width, widest = _FIRST_WINDOW, _WIDEST_WINDOW
         known: set[int] = set()
@@ -150,6 +152,12 @@ class ImapSource:
                 message = f"the mail server has {len(wanted)} messages that it does not deliver"
                 raise ProviderError(message, ErrorCategory.TEMPORARY, code="NOTDELIVERED")
 
+    def _has_any(self, snapshot: Snapshot, low: int, last: int) -> bool:
+        """Ask a folder that says it is empty, and has not always been, for one search: one wrong zero loses all."""
+        wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
+        with translated(Stage.FETCH, self._secrets):
+            return bool(dialogue.ask_uids(wire, low, last))
+
     def _check_listing(self, snapshot: Snapshot, listed: int) -> None:
         """Make sure that the messages which were not listed are gone; raises ProviderError when they are not."""
         now = self.snapshot(snapshot.folder)
@@ -189,23 +197,13 @@ class ImapSource:
 
     def _log_in(self) -> ImapWire:
         limits = self._limits
-        with translated(Stage.CONNECT, self._secrets):
-            wire = ImapWire(
-                self._endpoint,
-                silence=limits.silence,
-                patience=limits.patience,
-                max_literal=limits.max_message_bytes,
-            )
-        try:
-            with translated(Stage.CONNECT, self._secrets):
-                secure(wire, self._endpoint)
-            with translated(Stage.LOGIN, self._secrets):
-                sign_in(wire, self._endpoint, self._account)
-                introduce(wire, self._endpoint)
-        except ProviderError:
-            wire.shutdown()
-            raise
-        return wire
+        return log_in(
+            self._endpoint,
+            self._account,
+            silence=limits.silence,
+            patience=limits.patience,
+            max_literal=limits.max_message_bytes,
+        )
 
     def _open(self, key: str, uidvalidity: int) -> ImapWire:
         """Open a folder read-only unless it is open already; raises data_conflict when its epoch has ended."""
@@ -281,10 +279,3 @@ class ImapSource:
             with translated(Stage.FETCH, self._secrets):
                 existing |= dialogue.ask_existing(wire, uids[start : start + _MESSAGES_A_BATCH])
         return sorted(existing)
-
-
-def _spellings(user: str, password: str) -> tuple[str, ...]:
-    """Write a password in all the ways in which it goes over the wire, to cut them out of any text."""
-    plain = base64.b64encode(f"\0{user}\0{password}".encode(errors="surrogateescape")).decode("ascii")
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"')
-    return tuple(secret for secret in (plain, quoted, password) if secret)

@@ -29,6 +29,7 @@ class Stage(StrEnum):
     LIST = "list"
     SELECT = "select"
     FETCH = "fetch"
+    LISTEN = "listen"
 
 
 class ServerRefused(Exception):
@@ -110,6 +111,7 @@ _DOING: dict[Stage, str] = {
     Stage.LIST: "the mail server did not list the folders",
     Stage.SELECT: "the mail server did not open the folder",
     Stage.FETCH: "the mail server did not deliver the messages",
+    Stage.LISTEN: "the mail server tells no news",
 }
 
 
@@ -181,12 +183,14 @@ def _provider_error(
     code: str | None,
     hint: float | None = None,
 ) -> ProviderError:
-    if stage in {Stage.CONNECT, Stage.LOGIN} or category in {_C.RATE_LIMIT, _C.AUTH}:
+    at_the_door = stage in {Stage.CONNECT, Stage.LOGIN}
+    if at_the_door or category in {_C.RATE_LIMIT, _C.AUTH}:
         scope = ErrorScope.ACCOUNT
     else:
         scope = ErrorScope.FOLDER if stage is Stage.SELECT else ErrorScope.CHUNK
     shown = _CONTROL.sub(" ", text)[:_TEXT_LIMIT]
-    return ProviderError(f"{_DOING[stage]}: {shown}", category, scope=scope, code=code, retry_after=hint)
+    text = f"{_DOING[stage]}: {shown}"
+    return ProviderError(text, category, scope=scope, code=code, retry_after=hint, at_the_door=at_the_door)
 
 
 def redacted(text: str, secrets: tuple[str, ...]) -> str:

@@ -48,9 +48,11 @@ _STATUS_CODE = re.compile(rb"\[([A-Za-z][A-Za-z0-9.-]*)(?: ([^\]]*))?\]")
 _SEARCH = re.compile(rb"\* SEARCH(?=[ \r\n])", re.IGNORECASE)
 _ESEARCH = re.compile(rb"\* ESEARCH\b", re.IGNORECASE)
 _ALL = re.compile(rb" ALL ([\d:,]+)", re.IGNORECASE)
-_NUMBER = re.compile(rb"\d{1,10}")
+_NUMBER = re.compile(rb"\d{1,19}")  # longer than any UID, so that what is none is seen as such
 _VANISHED = re.compile(rb"\* VANISHED \(EARLIER\) ([\d:,]+)", re.IGNORECASE)
 _EXISTS = re.compile(rb"\* (\d{1,10}) EXISTS\b", re.IGNORECASE)
+_LAST_UID = (1 << 32) - 1
+_LONGEST_NUMBER = 18  # digits that surely fit into 63 bits
 
 
 def status_code(text: bytes) -> tuple[str, bytes] | None:
@@ -66,9 +68,9 @@ def parse_exists(reply: Reply) -> int | None:
 
 
 def parse_status_number(reply: Reply, code: str) -> int | None:
-    """Read the number of `* OK [CODE n]`; None for any other reply."""
+    """Read the number of `* OK [CODE n]`; None for any other reply, and for a number that IMAP does not have."""
     found = status_code(reply.texts[0][5:]) if reply.texts[0][:5].upper() == b"* OK " else None
-    return int(found[1]) if found and found[0] == code and found[1].isdigit() else None
+    return _number(found[1].decode("latin-1")) if found and found[0] == code else None
 
 
 def parse_object_id(reply: Reply) -> str | None:
@@ -86,7 +88,7 @@ def parse_search(reply: Reply) -> UidSet | None:
     """
     text = reply.texts[0]
     if _SEARCH.match(text):
-        return UidSet.of(int(number[0]) for number in _NUMBER.finditer(text, 8))
+        return _within_bounds(UidSet.of(int(number[0]) for number in _NUMBER.finditer(text, 8)))
     if not _ESEARCH.match(text):
         return None
     found = _ALL.search(text)
@@ -121,7 +123,7 @@ def parse_fetch(reply: Reply) -> Fetched | None:
         uid, size, date, flags, body, end = usual.groups()
         if (end and not reply.literals) or (body and reply.texts[1:] == (b")\r\n",)):
             return Fetched(
-                uid=int(uid) if uid else None,
+                uid=_uid(int(uid)) if uid else None,
                 size=int(size) if size else None,
                 received_at=parse_internal_date(date.decode("latin-1")) if date else None,
                 flags=None if flags is None else _flags(flags),
@@ -147,7 +149,7 @@ def _parse_any_fetch(reply: Reply) -> Fetched:
     if isinstance(flags, list) and isinstance(labels, list):
         flags = flags + labels
     return Fetched(
-        uid=_number(items.get("UID")),
+        uid=_uid(_number(items.get("UID"))),
         size=_number(items.get("RFC822.SIZE")),
         received_at=parse_internal_date(date.decode("latin-1")) if isinstance(date, bytes) else None,
         flags=_tidy(_word(flag) for flag in flags) if isinstance(flags, list) else None,
@@ -167,7 +169,7 @@ def parse_list(reply: Reply) -> ListedFolder | None:
     separator, name = tokens[2], tokens[3]
     # An unquoted name is an atom: also one that reads NIL, or that looks like a number.
     raw_name = b"NIL" if name is None else name.encode("latin-1") if isinstance(name, str) else name
-    if not isinstance(raw_name, bytes):
+    if not isinstance(raw_name, bytes) or b"\0" in raw_name:  # IMAP has strings without NUL only
         message = "a LIST reply whose name is no string"
         raise ReplyError(message)
     return ListedFolder(
@@ -211,13 +213,26 @@ def _word(token: Token) -> str:
     return clean_text(token) if isinstance(token, str) else ""
 
 
+def _uid(number: int | None) -> int | None:
+    """Take a number for a UID, of 32 bits: what counts with it has no room for more."""
+    if number is not None and number > _LAST_UID:
+        message = "a UID that is none"
+        raise ReplyError(message)
+    return number
+
+
 def _uid_set(text: bytes) -> UidSet:
     try:
-        return UidSet.parse(text.decode("ascii"))
+        return _within_bounds(UidSet.parse(text.decode("ascii")))
     except ValueError:
         message = "a set of UIDs that is none"
         raise ReplyError(message) from None
 
 
+def _within_bounds(uids: UidSet) -> UidSet:
+    _uid(uids.ranges[-1][1] if uids.ranges else None)
+    return uids
+
+
 def _number(token: Token) -> int | None:
-    return int(token) if isinstance(token, str) and token.isdecimal() and len(token) < 20 else None  # noqa: PLR2004
+    return int(token) if isinstance(token, str) and token.isdecimal() and len(token) <= _LONGEST_NUMBER else None

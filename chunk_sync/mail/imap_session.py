@@ -5,13 +5,15 @@ What a server merely offers (ID, ENABLE, COMPRESS) is asked for and done without
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import imaplib
 import re
 from dataclasses import dataclass
 
 from chunk_sync import __version__
-from chunk_sync.mail.imap_errors import ServerRefused
+from chunk_sync.errors import ProviderError
+from chunk_sync.mail.imap_errors import ServerRefused, Stage, translated
 from chunk_sync.mail.imap_reply import parse_capabilities
 from chunk_sync.mail.imap_wire import Endpoint, ImapWire, from_imaplib
 
@@ -28,6 +30,29 @@ class Account:
     user: str
     secret: str
     auth: str | None = None
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The secret in all the ways in which it goes over the wire, to cut them out of any text."""
+        plain = base64.b64encode(f"\0{self.user}\0{self.secret}".encode(errors="surrogateescape")).decode("ascii")
+        quoted = self.secret.replace("\\", "\\\\").replace('"', '\\"')
+        return tuple(secret for secret in (plain, quoted, self.secret) if secret)
+
+
+def log_in(endpoint: Endpoint, account: Account, *, silence: float, patience: float, max_literal: int) -> ImapWire:
+    """Connect and begin a session; raises ProviderError."""
+    with translated(Stage.CONNECT, account.spellings):
+        wire = ImapWire(endpoint, silence=silence, patience=patience, max_literal=max_literal)
+    try:
+        with translated(Stage.CONNECT, account.spellings):
+            secure(wire, endpoint)
+        with translated(Stage.LOGIN, account.spellings):
+            sign_in(wire, endpoint, account)
+            introduce(wire, endpoint)
+    except ProviderError:
+        wire.shutdown()
+        raise
+    return wire
 
 
 def secure(wire: ImapWire, endpoint: Endpoint) -> None:

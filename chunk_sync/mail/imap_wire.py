@@ -153,7 +153,9 @@ class ImapWire(imaplib.IMAP4):
         else:
             without_wait = "LITERAL+" in self.capabilities
             self.send(line + b" {%d%s}\r\n" % (len(argument), b"+" if without_wait else b""))
-            if without_wait or self._await_go_ahead(tag):
+            if not without_wait:
+                list(self.until_go_ahead(tag))
+            if tag in self._in_flight:
                 self.send(argument + b"\r\n")
         return tag
 
@@ -166,7 +168,7 @@ class ImapWire(imaplib.IMAP4):
         while tag not in self._done:
             if self._reader.closed:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "the connection was given up for another command")
-            reply = self._next_reply()
+            reply = self.next_reply()
             if reply is not None:
                 yield reply
         outcome = self._done.pop(tag)
@@ -178,16 +180,30 @@ class ImapWire(imaplib.IMAP4):
         """Send a command and collect its replies: for short answers."""
         return list(self.replies(self.start(command, argument)))
 
-    def _await_go_ahead(self, tag: bytes) -> bool:
+    def until_go_ahead(self, tag: bytes) -> Iterator[Reply]:
+        """Yield untagged replies until the server says `+`, or completes `tag` instead: then it is not in flight."""
         while tag not in self._done:
             line = self.readline()
             if line.startswith(b"+"):
-                return True
-            self._take_line(line)
-        return False
+                return
+            reply = self._rest_of_reply(line)
+            if reply is not None:
+                yield reply
 
-    def _next_reply(self) -> Reply | None:
-        line = self.readline()
+    def heard(self, seconds: float) -> bool:
+        """Wait until the server says something, or hangs up; False when it does neither for so long."""
+        self._patience = seconds
+        try:
+            self._reader.peek(1)
+        except TimeoutError:
+            return False
+        return True
+
+    def next_reply(self) -> Reply | None:
+        """Read the next reply; None for the completion of a command, which `replies` then knows."""
+        return self._rest_of_reply(self.readline())
+
+    def _rest_of_reply(self, line: bytes) -> Reply | None:
         if not self._take_line(line):
             return None
         if line[-3:-2] != b"}" or _STATUS.match(line):

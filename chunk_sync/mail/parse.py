@@ -20,15 +20,17 @@ from chunk_sync.mail.parse_fallback import fallback_structure
 from chunk_sync.mail.parse_fast import fast_structure
 from chunk_sync.mail.snippet import make_snippet
 from chunk_sync.mail.structure import Leaf, ParseLimits, Structure
-from chunk_sync.mail.textclean import clean_text, decode_text
+from chunk_sync.mail.textclean import clean_text, decode_text, fold_whitespace
 
-__all__ = ["Address", "Attachment", "ParseLimits", "ParsedMessage", "parse_many", "parse_message"]
+__all__ = ["Address", "Attachment", "ParseLimits", "ParsedMessage", "parse_many", "parse_message", "part_content"]
 
 ParseStatus = Literal["ok", "defective", "unparsable"]
 
 _DEFAULT_LIMITS = ParseLimits()
 _LONGEST_SUBJECT = 4_000
 _LONGEST_FILENAME = 255
+_LONGEST_TYPE = 255
+_LONGEST_CONTENT_ID = 500
 _MOST_DEFECTS = 20
 
 
@@ -78,6 +80,17 @@ def parse_many(raws: Iterable[bytes], *, limits: ParseLimits = _DEFAULT_LIMITS) 
 
 def parse_message(raw: bytes, *, limits: ParseLimits = _DEFAULT_LIMITS) -> ParsedMessage:
     """Parse one message."""
+    head, structure, defects = _read(raw, limits)
+    return assemble(head, structure, limits, defects)
+
+
+def part_content(raw: bytes, part: str, *, limits: ParseLimits = _DEFAULT_LIMITS) -> bytes | None:
+    """Give the decoded content of an attachment by its `part`; None when the message has no such part."""
+    _, structure, _ = _read(raw, limits)
+    return next((leaf.content for leaf in structure.leaves if leaf.path == part), None)
+
+
+def _read(raw: bytes, limits: ParseLimits) -> tuple[HeaderBlock, Structure, list[str]]:
     defects: list[str] = []
     if b"\n" not in raw and b"\r" in raw:
         raw = raw.replace(b"\r", b"\n")  # line ends of another age
@@ -86,7 +99,7 @@ def parse_message(raw: bytes, *, limits: ParseLimits = _DEFAULT_LIMITS) -> Parse
     structure = None if defects else fast_structure(raw, head, limits)
     if structure is None:
         structure = fallback_structure(raw, head, limits)
-    return assemble(head, structure, limits, defects)
+    return head, structure, defects
 
 
 def assemble(
@@ -200,12 +213,16 @@ def _attachment(leaf: Leaf) -> Attachment:
     return Attachment(
         part=leaf.path,
         filename=_file_name(leaf.filename),
-        content_type=clean_text(leaf.content_type),
+        content_type=_one_line(leaf.content_type, _LONGEST_TYPE),
         size=len(leaf.content),
         sha256=hashlib.sha256(leaf.content).digest(),
-        content_id=clean_text(leaf.content_id) if leaf.content_id else None,
+        content_id=_one_line(leaf.content_id, _LONGEST_CONTENT_ID) or None if leaf.content_id else None,
         inline=leaf.disposition == "inline" or (leaf.content_id is not None and leaf.disposition != "attachment"),
     )
+
+
+def _one_line(text: str, longest: int) -> str:
+    return fold_whitespace(clean_text(text))[:longest].rstrip()
 
 
 def _file_name(name: str | None) -> str | None:

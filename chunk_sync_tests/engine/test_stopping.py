@@ -76,7 +76,7 @@ def test_a_refusal_at_the_door_uses_no_attempt(world: World) -> None:
 
     def refuse() -> None:
         message = "too many connections"
-        raise ProviderError(message, ErrorCategory.RATE_LIMIT, retry_after=600, scope=ErrorScope.ACCOUNT)
+        raise ProviderError(message, ErrorCategory.RATE_LIMIT, retry_after=600, at_the_door=True)
 
     world.mail.on_open = refuse
     (outcome,) = world.run()

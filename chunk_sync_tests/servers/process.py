@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import psutil
 
-from chunk_sync.demo.mailbox import GeneratedMessage
+from chunk_sync.demo.mailbox import INBOX, GeneratedMessage
 from chunk_sync_tests.servers.client import Client
 
 HOST = "127.0.0.1"
@@ -28,6 +28,7 @@ DEFAULT_PASSWORD = "open-sesame-42"
 _START_DEADLINE = 30.0
 _STOP_DEADLINE = 10.0
 _FIRST_DELIVERY = datetime(2024, 1, 1, tzinfo=UTC)
+_OLD_EPOCH = "Old epoch"
 
 
 class ServerDidNotStart(Exception):
@@ -42,6 +43,13 @@ class ImapServer(ABC):
     """
 
     host = HOST
+    cannot_hold: frozenset[str] = frozenset()
+    """The poison messages, by name, that this server refuses or changes."""
+
+    @staticmethod
+    def as_served(raw: bytes) -> bytes:
+        """Tell the bytes that are handed out for a message that was put in."""
+        return raw
 
     def __init__(self, users: Mapping[str, str] | None = None) -> None:
         self.users = dict(users or {DEFAULT_USER: DEFAULT_PASSWORD})
@@ -161,6 +169,25 @@ class ImapServer(ABC):
     def log(self) -> str:
         """Read what the server logged so far."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.path.glob("*.log")))
+
+    def _append(self, folder: str, messages: Iterable[bytes | GeneratedMessage], user: str | None) -> None:
+        """Put messages into a folder by IMAP; make it when it is not there."""
+        with self.client(user) as client:
+            if folder not in client.folders():
+                client.create(folder)
+            for message in self._dated(folder, messages):
+                client.append(folder, message.raw, message.received_at, message.flags)
+
+    def _renumber(self, folder: str, user: str | None) -> None:
+        """Begin a new epoch of a folder by IMAP: another folder takes its name, with copies of its messages."""
+        before = self.uidvalidity(folder, user=user)
+        with self.client(user) as client:
+            client.rename(folder, _OLD_EPOCH)
+            if folder.upper() != INBOX:
+                client.create(folder)
+            client.copy_all(_OLD_EPOCH, folder)
+            client.delete(_OLD_EPOCH)
+        assert self.uidvalidity(folder, user=user) != before
 
     def _dated(self, folder: str, messages: Iterable[bytes | GeneratedMessage]) -> Iterable[GeneratedMessage]:
         """Put messages into `folder`; bare bytes arrive one second after another."""

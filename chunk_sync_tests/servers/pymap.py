@@ -13,19 +13,18 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from chunk_sync.demo.mailbox import INBOX, GeneratedMessage
+from chunk_sync.demo.mailbox import GeneratedMessage
 from chunk_sync_tests.servers.process import ImapServer, ServerDidNotStart
 
 _PROGRAM = Path(__file__).with_name("pymap_main.py")
-_OLD_EPOCH = "Old epoch"
-
-# Poison that pymap cannot hold: it refuses an empty APPEND (as the RFC says), loses the last line feed of
-# a message that is all header, and drops the connection over 1,200 nested multiparts.
-CANNOT_HOLD = frozenset({"empty", "no_headers", "nest_1200"})
 
 
 class PymapServer(ImapServer):
     """A pymap process: plain text only, no limits, mail in memory."""
+
+    # It refuses an empty APPEND (as the RFC says), loses the last line feed of a message that is all header,
+    # and drops the connection over 1,200 nested multiparts.
+    cannot_hold = frozenset({"empty", "no_headers", "nest_1200"})
 
     def start(self) -> None:
         """Start the server and wait until it answers; raises ServerDidNotStart."""
@@ -57,22 +56,11 @@ class PymapServer(ImapServer):
         self, folder: str, messages: Iterable[bytes | GeneratedMessage], *, user: str | None = None
     ) -> None:
         """Put messages into a folder, which is made when it is not there."""
-        with self.client(user) as client:
-            if folder not in client.folders():
-                client.create(folder)
-            for message in self._dated(folder, messages):
-                client.append(folder, message.raw, message.received_at, message.flags)
+        self._append(folder, messages, user)
 
     def reset_uidvalidity(self, folder: str, *, user: str | None = None) -> None:
         """Begin a new epoch of a folder: another UIDVALIDITY, the same messages, UIDs dealt anew."""
-        before = self.uidvalidity(folder, user=user)
-        with self.client(user) as client:
-            client.rename(folder, _OLD_EPOCH)
-            if folder.upper() != INBOX:
-                client.create(folder)
-            client.copy_all(_OLD_EPOCH, folder)
-            client.delete(_OLD_EPOCH)
-        assert self.uidvalidity(folder, user=user) != before
+        self._renumber(folder, user)
 
     def hang_up(self) -> None:
         """Close the server's standard input, as the end of the test process does."""

@@ -13,9 +13,9 @@ import pytest
 from chunk_sync.demo.mailbox import GeneratedMessage, iter_messages
 from chunk_sync.demo.poison import poison_messages
 from chunk_sync_tests.servers.client import CommandFailed
-from chunk_sync_tests.servers.dovecot import DovecotServer, as_served
+from chunk_sync_tests.servers.dovecot import DovecotServer
 from chunk_sync_tests.servers.process import ImapServer, digest, wait_until
-from chunk_sync_tests.servers.pymap import CANNOT_HOLD, PymapServer
+from chunk_sync_tests.servers.pymap import PymapServer
 
 _LETTER = b"From: a@example.com\r\nSubject: letter %d\r\n\r\nhello\r\n"
 
@@ -24,16 +24,11 @@ def _letters(count: int) -> list[bytes]:
     return [_LETTER % number for number in range(count)]
 
 
-def _is_dovecot(server: ImapServer) -> bool:
-    return isinstance(server, DovecotServer)
-
-
 def _expected(server: ImapServer, messages: Iterable[GeneratedMessage]) -> dict[str, list[str]]:
-    """Hash what a server should serve: pymap hands bytes out as they are."""
-    served = as_served if _is_dovecot(server) else bytes
+    """Hash what a server should serve."""
     folders: dict[str, list[str]] = {"INBOX": []}
     for message in messages:
-        folders.setdefault(message.folder, []).append(digest(served(message.raw)))
+        folders.setdefault(message.folder, []).append(digest(server.as_served(message.raw)))
     return {folder: sorted(digests) for folder, digests in folders.items()}
 
 
@@ -60,11 +55,12 @@ def test_the_oracle_agrees_with_imaplib(imap_server: ImapServer) -> None:
 
 
 def test_poison_is_served(imap_server: ImapServer) -> None:
-    """The adversarial set is served as it is, but for three messages that pymap cannot hold."""
-    served, left_out = (as_served, set[str]()) if _is_dovecot(imap_server) else (bytes, CANNOT_HOLD)
-    messages = [raw for name, raw in poison_messages() if name not in left_out]
+    """The adversarial set is served as it is, but for what a server cannot hold."""
+    messages = [raw for name, raw in poison_messages() if name not in imap_server.cannot_hold]
     imap_server.add_messages("Poison", messages)
-    assert sorted(digest(served(raw)) for raw in messages) == sorted(imap_server.by_uid("Poison").values())
+    assert sorted(digest(imap_server.as_served(raw)) for raw in messages) == sorted(
+        imap_server.by_uid("Poison").values()
+    )
 
 
 def test_date_and_flags_arrive(imap_server: ImapServer) -> None:
@@ -119,7 +115,13 @@ def test_a_wrong_password_is_refused(imap_server: ImapServer) -> None:
         imap_server.client()
 
 
-@pytest.mark.parametrize("kind", [PymapServer, pytest.param(DovecotServer, marks=pytest.mark.needs("dovecot"))])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        PymapServer,
+        pytest.param(DovecotServer, marks=pytest.mark.needs("dovecot")),
+    ],
+)
 def test_users_have_mailboxes_of_their_own(kind: type[ImapServer]) -> None:
     """What one user gets, another does not see."""
     with kind({"anna": "one", "marko": "two"}) as server:
