@@ -15,6 +15,7 @@ from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync.store.message_rows import AttachmentRow, LocationRow, MessageRow
 from chunk_sync.store.messages import AttemptFigures, Page, land_chunk
+from chunk_sync.store.search import enable_search
 from chunk_sync.store.threads import thread_unthreaded
 from chunk_sync_tests.factory import PlannedJob, claim, complete, make_job, open_worker
 
@@ -135,6 +136,7 @@ class World:
         self.database = database
         self.owner = owner
         self.connection = connection
+        list(enable_search(database))
         self.ann = make_tenant(database, owner, "ann")
         self.bob = make_tenant(database, owner, "bob")
         shared = open_worker(database, "worker of both")

@@ -1,10 +1,11 @@
-"""Maintenance: what keeps the queue's tables small and its lanes true."""
+"""Maintenance: what keeps the queue's tables small, its lanes true and its threads whole."""
 
 import dagster as dg
 
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.store.queue import repair_lanes
 from chunk_sync.store.retention import run_retention
+from chunk_sync.store.threads import thread_unthreaded
 
 
 @dg.op(description="Count the lanes again: what was wrong is put right and audited. It is always 0.")
@@ -22,11 +23,21 @@ def delete_expired(context: dg.OpExecutionContext, chunk_sync: ChunkSync) -> Non
     context.add_output_metadata(dict(run_retention(chunk_sync.database())))
 
 
-@dg.job(name="maintenance", description="Keep the queue's tables small and its lanes true. Runs every hour by itself.")
+@dg.op(description="Give mail its thread that an older version landed, which knew of none.")
+def thread_old_mail(context: dg.OpExecutionContext, chunk_sync: ChunkSync) -> None:
+    """Nothing to do, once it is done."""
+    context.add_output_metadata({"messages_threaded": thread_unthreaded(chunk_sync.database())})
+
+
+@dg.job(
+    name="maintenance",
+    description="Keep the queue's tables small, its lanes true and threads whole. Runs every hour by itself.",
+)
 def maintenance() -> None:
-    """Two ops that do not depend on one another."""
+    """Ops that do not depend on one another."""
     check_lanes()
     delete_expired()
+    thread_old_mail()
 
 
 maintenance_schedule = dg.ScheduleDefinition(

@@ -85,13 +85,13 @@ def message_columns(messages: Sequence[MessageRow]) -> dict[str, object]:
     }
 
 
-def body_columns(messages: Sequence[tuple[int, MessageRow]]) -> dict[str, object]:
-    """Columns of `message_bodies`."""
+def body_columns(messages: Mapping[int, MessageRow]) -> dict[str, object]:
+    """Columns of `message_bodies`, for messages by their ids."""
     return {
-        "message_id": [message_id for message_id, _ in messages],
-        "headers": [_json(m.headers) for _, m in messages],
-        "body_text": [m.body_text for _, m in messages],
-        "body_html": [m.body_html for _, m in messages],
+        "message_id": list(messages),
+        "headers": [_json(m.headers) for m in messages.values()],
+        "body_text": [m.body_text for m in messages.values()],
+        "body_html": [m.body_html for m in messages.values()],
     }
 
 

@@ -24,6 +24,7 @@ from chunk_sync.store.message_rows import (
     message_columns,
     raw_columns,
 )
+from chunk_sync.store.threads import thread_landed
 
 _HEAVY_BYTES = 24 << 20
 
@@ -63,7 +64,8 @@ def known_uids(database: Database, chunk: ClaimedChunk) -> frozenset[int]:
 def land_page(database: Database, chunk: ClaimedChunk, page: Page) -> LandedCounts:
     """Land a part of a chunk, which goes on; raises LeaseLost, and then nothing was written."""
     with database.transaction(heavy=page.is_heavy) as conn:
-        counts = _insert(conn, chunk, page)
+        counts, new = _insert(conn, chunk, page)
+        thread_landed(conn, chunk, new)
         # At the end: its lock must not be held while lanes are waited for, which come before chunks.
         conn.execute(query("chunk_hold"), {"chunk_id": chunk.chunk_id, "lease_token": chunk.lease_token})
     return counts
@@ -83,9 +85,11 @@ def land_chunk(
     asked when all but the completion is done.
     """
     with database.transaction(heavy=page.is_heavy) as conn:
-        counts = before + _insert(conn, chunk, page) + LandedCounts(absent=len(absent))
+        landed, new = _insert(conn, chunk, page)
+        counts = before + landed + LandedCounts(absent=len(absent))
         if absent:
             conn.execute(query("location_vanished"), _place(chunk) | {"uids": list(absent)})
+        thread_landed(conn, chunk, new)
         figures = measure()
         conn.execute(
             query("chunk_complete"),
@@ -105,8 +109,12 @@ def land_chunk(
     return counts
 
 
-def _insert(conn: Connection, chunk: ClaimedChunk, page: Page) -> LandedCounts:
-    ids = _insert_messages(conn, chunk, page.messages)
+def _insert(conn: Connection, chunk: ClaimedChunk, page: Page) -> tuple[LandedCounts, dict[int, MessageRow]]:
+    """Insert a page; returns its counts, and by their ids the messages that are new.
+
+    Their threads come after everything else but the lease: landings of one mailbox take turns from there on.
+    """
+    ids, new = _insert_messages(conn, chunk, page.messages)
     stored = [(row, ids[row.raw_sha256]) for row in page.locations if row.raw_sha256 is not None]
     oversize = [row for row in page.locations if row.raw_sha256 is None]
     inserted = _insert_locations(conn, chunk, stored)
@@ -115,20 +123,23 @@ def _insert(conn: Connection, chunk: ClaimedChunk, page: Page) -> LandedCounts:
     if oversize:
         with conn.cursor() as cursor:
             cursor.executemany(query("quarantine_insert"), [_quarantine_row(chunk, row) for row in oversize])
-    return LandedCounts(
+    counts = LandedCounts(
         inserted=inserted,
         unchanged=len(stored) - inserted + len(page.known),
         quarantined=len(oversize),
         bytes=sum(row.size for row, _ in stored),
     )
+    return counts, new
 
 
-def _insert_messages(conn: Connection, chunk: ClaimedChunk, messages: Mapping[bytes, MessageRow]) -> dict[bytes, int]:
-    """Insert what is new; returns the id of every message by its hash."""
+def _insert_messages(
+    conn: Connection, chunk: ClaimedChunk, messages: Mapping[bytes, MessageRow]
+) -> tuple[dict[bytes, int], dict[int, MessageRow]]:
+    """Insert what is new; returns the id of every message by its hash, and by their ids those that this inserted."""
     known = _message_ids(conn, chunk.mailbox_id, list(messages))
     new = [messages[sha256] for sha256 in sorted(messages.keys() - known.keys())]
     if not new:
-        return known
+        return known, {}
     owner: dict[str, object] = {"tenant_id": chunk.tenant_id, "mailbox_id": chunk.mailbox_id}
     conn.execute(query("message_raw_insert"), owner | raw_columns(new))
     inserted = conn.execute(query("message_insert"), owner | message_columns(new)).fetchall()
@@ -136,12 +147,12 @@ def _insert_messages(conn: Connection, chunk: ClaimedChunk, messages: Mapping[by
     if len(mine) < len(new):
         # Another chunk has landed the same bytes meanwhile: its rows count, and it has written the parts.
         known |= _message_ids(conn, chunk.mailbox_id, [m.raw_sha256 for m in new if m.raw_sha256 not in mine])
-    ours = [(mine[m.raw_sha256], m) for m in new if m.raw_sha256 in mine]
+    ours = {mine[m.raw_sha256]: m for m in new if m.raw_sha256 in mine}
     conn.execute(query("message_body_insert"), owner | body_columns(ours))
-    attachments = [(message_id, attachment) for message_id, m in ours for attachment in m.attachments]
+    attachments = [(message_id, attachment) for message_id, m in ours.items() for attachment in m.attachments]
     if attachments:
         conn.execute(query("attachment_insert"), owner | attachment_columns(attachments))
-    return known | mine
+    return known | mine, ours
 
 
 def _insert_locations(conn: Connection, chunk: ClaimedChunk, stored: Sequence[tuple[LocationRow, int]]) -> int:

@@ -79,7 +79,7 @@ def test_jobs(repository: dg.RepositoryDefinition) -> None:
     assert found.pop("__ASSET_JOB") == ["planned_chunks", "queue_health", "synced_emails"]
     assert found == {
         "health": ["queue_health"],
-        "maintenance": ["check_lanes", "delete_expired"],
+        "maintenance": ["check_lanes", "delete_expired", "thread_old_mail"],
         "plan_sync_jobs": ["planned_chunks"],
         "request_sync": ["request"],
         "retry_chunks": ["claim_chunks", "complete_chunks", "process_chunks"],
