@@ -8,7 +8,7 @@ import pytest
 
 from chunk_sync.domain.chunks import ChunkState
 from chunk_sync.engine import run_chunks
-from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
+from chunk_sync.errors import ErrorCategory, ProviderError
 from chunk_sync.store import control
 from chunk_sync.store.control import Decision
 from chunk_sync_tests.engine.world import World
