@@ -127,11 +127,12 @@ class ImapSource:
     def existing(self, snapshot: Snapshot) -> UidSet:
         """List the UIDs that are there, in windows whose answers are of bounded size."""
         last = min(snapshot.uid_next - 1, _LAST_UID)
+        width = _SEARCH_WINDOW if snapshot.message_count else last  # one that says it is empty is asked once
         ranges: list[UidRange] = []
-        for low in range(1, last + 1, _SEARCH_WINDOW) if snapshot.message_count else ():
+        for low in range(1, last + 1, max(width, 1)):
             wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
             with translated(Stage.FETCH, self._secrets):
-                ranges += dialogue.ask_uids(wire, low, min(low + _SEARCH_WINDOW - 1, last)).ranges
+                ranges += dialogue.ask_uids(wire, low, min(low + width - 1, last)).ranges
         found = UidSet.joined(ranges)
         if len(found) < snapshot.message_count:
             self._check_listing(snapshot, len(found))
