@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from chunk_sync import __version__
-from chunk_sync.cli import admin, control, mailbox, sync, testing, up
+from chunk_sync.cli import admin, control, listen, mailbox, reading, search, sync, testing, up
 from chunk_sync.cli.session import err, provider_failure
 from chunk_sync.errors import ChunkSyncError, ProviderError, UsageError
 from chunk_sync.local.signals import exit_on_signals
@@ -21,10 +21,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(reading.attachments, name="attachment")
+app.add_typer(reading.messages, name="message")
+app.add_typer(search.app, name="search")
 app.command("up")(up.up)
 app.command("sync")(sync.sync)
+app.command("listen")(listen.listen)
 app.command("status")(sync.status)
 app.command("verify")(sync.verify)
+app.command("problems")(reading.problems)
 app.command("cancel")(control.cancel)
 app.command("pause")(control.pause)
 app.command("resume")(control.resume)

@@ -1,14 +1,15 @@
 """`test`: run the project's tests, and install what they need beyond Python packages.
 
 Everything runs on the embedded PostgreSQL; `--postgres 15` runs tests of the database on the oldest one that is
-supported. Tests against a real Dovecot, in a browser, beside mbsync or on PostgreSQL 15 need programs of the system;
-without one they are left out, and the closing report says so.
+supported. Tests against a real Dovecot, in a browser, beside mbsync or on PostgreSQL 15 need programs of the system,
+and fuzzing needs atheris; without one they are left out, and the closing report says so.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,16 +32,19 @@ _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/chunk-sync.conf")
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that some tests need, its Debian package, and the Python package that drives it.
+    """What some tests need: a program with its Debian package, the Python package that drives it, or one of the two.
 
-    `folder`: only there, where several versions of a program may be installed.
+    `requirements`: the file that locks the Python package. `folder`: only there, where several versions of a program
+    may be installed. `machine`: the only one that the tool is made for, as `Linux x86_64`; it is not missed elsewhere.
     """
 
     name: str
-    package: str
-    programs: Sequence[str]
+    package: str | None = None
+    programs: Sequence[str] = ()
     module: str | None = None
+    requirements: str | None = None
     folder: str | None = None
+    machine: str | None = None
 
     def program(self) -> str | None:
         """Find the program's file."""
@@ -54,14 +58,24 @@ class Tool:
 
     def available(self) -> bool:
         """Tell whether tests that need this can run."""
-        return self.program() is not None and self.has_module()
+        return (self.program() is not None or not self.programs) and self.has_module()
+
+    def is_made_for_us(self) -> bool:
+        """Tell whether this machine can have it."""
+        return self.machine in {None, f"{platform.system()} {platform.machine()}"}
 
 
 TOOLS = {
     tool.name: tool
     for tool in (
         Tool("dovecot", package="dovecot-imapd", programs=("dovecot",)),
-        Tool("chromium", package="chromium", programs=("chromium", "chromium-browser"), module="playwright"),
+        Tool(
+            "chromium",
+            package="chromium",
+            programs=("chromium", "chromium-browser"),
+            module="playwright",
+            requirements="requirements-browser.txt",
+        ),
         Tool("isync", package="isync", programs=("mbsync",)),
         Tool(
             f"postgresql-{OLDEST_MAJOR}",
@@ -69,6 +83,7 @@ TOOLS = {
             programs=("postgres",),
             folder=f"/usr/lib/postgresql/{OLDEST_MAJOR}/bin",
         ),
+        Tool("atheris", module="atheris", requirements="requirements-fuzz.txt", machine="Linux x86_64"),
     )
 }
 
@@ -78,7 +93,8 @@ def test(
     install_tools: Annotated[
         bool,
         typer.Option(
-            "--install-tools", help="Install Dovecot, Chromium, mbsync and PostgreSQL 15 first (Debian, as root)."
+            "--install-tools",
+            help="Install Dovecot, Chromium, mbsync, PostgreSQL 15 and atheris first (Debian, as root).",
         ),
     ] = False,  # noqa: PT028 - a command, no test
     postgres: Annotated[
@@ -120,13 +136,16 @@ def _postgres_folder(major: int) -> str:
 
 
 def _install_tools() -> None:
-    packages = [tool.package for tool in TOOLS.values() if not tool.program()]
+    tools = [tool for tool in TOOLS.values() if tool.is_made_for_us()]
+    packages = [tool.package for tool in tools if tool.package and not tool.program()]
     if packages:
         _apt_install(packages)
-    if not all(tool.has_module() for tool in TOOLS.values()):
-        _run([*_package_installer(), "--no-deps", "--require-hashes", "-r", "requirements-browser.txt"])
+    files = [tool.requirements for tool in tools if tool.requirements and not tool.has_module()]
+    if files:
+        chosen = [word for file in files for word in ("-r", file)]
+        _run([*_package_installer(), "--no-deps", "--require-hashes", *chosen])
         importlib.invalidate_caches()
-    if missing := [tool.name for tool in TOOLS.values() if not tool.available()]:
+    if missing := [tool.name for tool in tools if not tool.available()]:
         message = f"installed, but still not found: {', '.join(missing)}"
         raise UsageError(message)
 

@@ -62,7 +62,7 @@ def split_headers(raw: bytes) -> HeaderBlock:
         by_name.setdefault(name.lower(), []).append(value)
     if not fields:
         return HeaderBlock((), 0, ("no-headers",), {})
-    if block[position:].strip():
+    if block[position:].strip(" \t\r\n"):  # to Python far more is a blank
         return HeaderBlock(tuple(fields), start + position, ("malformed-header",), by_name)
     defects = ("malformed-header",) if junk or raw.startswith(_FIRST_LINES[1]) else ()
     return HeaderBlock(tuple(fields), body, defects, by_name)

@@ -19,6 +19,8 @@ from chunk_sync.mail.structure import KNOWN_ENCODINGS, Leaf, ParseLimits, Struct
 # What `email` is known to raise on hostile input. MemoryError is not among them: it is not the mail's fault.
 _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _TRAILING_BLANKS = re.compile(rb"[ \t]+(?=\r?\n|\Z)")
+_CONTROLS = bytes(code for code in range(128) if chr(code) not in "\t\n\r" and not chr(code).isprintable())
+_NO_BLANKS = dict.fromkeys(map(ord, " \t\f"))
 # `email` looks at every line once for each container that is open: nesting costs the square of its depth.
 _BOUNDARY = re.compile(rb"boundary\*?0?\s*=", re.IGNORECASE)
 _UNREADABLE = Structure((), ("structure-unreadable",), readable=False)
@@ -117,13 +119,16 @@ class _Walk:
 
 def _content(part: _Part, encoding: str) -> bytes:
     is_quoted = encoding == "quoted-printable"
+    if encoding == "base64" and isinstance(packed := part.get_payload(), str):
+        part.set_payload(packed.translate(_NO_BLANKS))  # between the lines they are no fault, and within them nothing
     if is_quoted:
         del part["content-transfer-encoding"]  # the only public way to the bytes as they came
     content = part.get_payload(decode=True)
     if not isinstance(content, bytes):
         return b""
-    # RFC 2045: blanks at the end of a line are an accident of transport. `email` keeps them.
-    return binascii.a2b_qp(_TRAILING_BLANKS.sub(b"", content)) if is_quoted else content
+    # RFC 2045: blanks at the end of a line are an accident of transport, control characters are none of the content.
+    # `email` keeps both.
+    return binascii.a2b_qp(_TRAILING_BLANKS.sub(b"", content.translate(None, _CONTROLS))) if is_quoted else content
 
 
 def _kebab(name: str) -> str:

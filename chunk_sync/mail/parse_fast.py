@@ -6,7 +6,7 @@ Odd is whatever the reference (`parse_fallback`) might read otherwise: then this
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from fast_mail_parser import ParseError, PyLazyMimePart, parse_email_tree
 
@@ -18,6 +18,12 @@ _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
 # Encoded words cost the library the square of their number, and it decodes those of all parts.
 _SMALL = 1 << 16
 _MANY_WORDS = 2_000
+# After a delimiter: the last one's end, or fields and a blank line, so that nobody asks where a part's body begins.
+_PART_HEAD = re.compile(
+    rb"--[ \t]*(?:\r?\n|\Z)|[ \t]*\r?\n(?:[!-9;-~]+:[^\x00-\x08\n-\x0c\x0e-\x1f\x7f]*\n"
+    rb"(?:[ \t]+[^\s][^\x00-\x08\n-\x0c\x0e-\x1f\x7f]*\n)*)*\r?\n"
+)
+_STRAY_SIGN = re.compile(rb"=[\x00-\x09\x0b\x0c\x0e-\x20\x7f]")
 _SIMPLE_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=?-]{1,70}")
 
 
@@ -36,7 +42,7 @@ def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Struct
         return None
     defects: list[str] = []
     try:
-        leaves = tuple(_leaves(raw, root, _top_headers(head), limits, defects))
+        leaves = tuple(_leaves(raw, root, head, limits, defects))
     except (_Odd, ParseError):
         return None
     return Structure(leaves, tuple(defects))
@@ -60,10 +66,12 @@ def _parse(raw: bytes) -> PyLazyMimePart | None:
 
 
 def _leaves(
-    raw: bytes, root: PyLazyMimePart, top: dict[str, str], limits: ParseLimits, defects: list[str]
+    raw: bytes, root: PyLazyMimePart, head: HeaderBlock, limits: ParseLimits, defects: list[str]
 ) -> Iterator[Leaf]:
     """Walk the tree in order without recursion, as far as the limits allow."""
+    top = _top_headers(head)
     ascii_only = raw.isascii()
+    quoted: list[Leaf] = []
     boundaries: set[str] = set()
     stack = [(root, "", 0)]
     count = 0
@@ -71,13 +79,15 @@ def _leaves(
         node, path, depth = stack.pop()
         headers = _mime_headers(node, ascii_only=ascii_only) if depth else top
         count += 1
+        if depth > limits.depth:
+            raise _Odd  # the reference reads even less of it
         if beyond := limits.exceeded(depth, count):
             defects.append(beyond)
             return
         if not node.content_type.startswith("multipart/"):
             leaf = _leaf(node, headers, path or "1")
             if headers.get("content-transfer-encoding", "").lower() == "quoted-printable":
-                _check_quoted(raw, leaf, ascii_only=ascii_only)
+                quoted.append(leaf)
             yield leaf
             continue
         _check_container(raw, node, headers, boundaries)
@@ -85,6 +95,8 @@ def _leaves(
         stack.extend(
             (child, f"{prefix}{number}", depth + 1) for number, child in reversed(list(enumerate(node.children, 1)))
         )
+    if quoted:
+        _check_quoted(raw, head.body, quoted, ascii_only=ascii_only)
 
 
 def _top_headers(head: HeaderBlock) -> dict[str, str]:
@@ -112,26 +124,45 @@ def _check_container(raw: bytes, node: PyLazyMimePart, headers: dict[str, str], 
     encoding = headers.get("content-transfer-encoding", "").lower()
     if (
         not node.children
+        or not _CONTENT_TYPE.fullmatch(node.content_type)
         or node.content_type == "multipart/digest"  # its parts are messages by default
         or encoding not in UNENCODED
         or not _SIMPLE_BOUNDARY.fullmatch(boundary)
         or boundary in boundaries  # whose delimiter is it?
-        or not _is_delimited(raw, boundary.encode("ascii"))
+        or not _is_delimited(raw, boundary.encode("ascii"), len(node.children))
     ):
         raise _Odd
     boundaries.add(boundary)
 
 
-def _is_delimited(raw: bytes, boundary: bytes) -> bool:
-    """Say whether a container has a first and a last delimiter."""
-    return b"\n--" + boundary + b"--" in raw and (
-        b"\n--" + boundary + b"\r\n" in raw or b"\n--" + boundary + b"\n" in raw
-    )
+def _is_delimited(raw: bytes, boundary: bytes, parts: int) -> bool:
+    """Say whether there is a delimiter for each part and then a last one, each followed clearly, none elsewhere."""
+    delimiter = b"\n--" + boundary
+    ends: list[bool] = []
+    position = raw.find(delimiter)
+    while position >= 0:
+        position += len(delimiter)
+        head = _PART_HEAD.match(raw, position)
+        if head is None:
+            return False
+        ends.append(head[0].startswith(b"--"))
+        position = raw.find(delimiter, position)
+    return ends == [*[False] * parts, True]
 
 
-def _check_quoted(raw: bytes, leaf: Leaf, *, ascii_only: bool) -> None:
-    """Decline what the library decodes otherwise: it drops raw bytes that are not ASCII, and makes CRLF of LF."""
-    if not ascii_only or (not leaf.is_body and _has_lone(raw, b"\n")):
+def _check_quoted(raw: bytes, body: int, leaves: Collection[Leaf], *, ascii_only: bool) -> None:
+    """Decline what the library decodes otherwise.
+
+    It drops raw bytes that are not ASCII, and blanks with the `=` before them, makes CRLF of LF, and leaves a `=`
+    alone that is not followed by two digits: then there are more of them than were written as `=3D`.
+    """
+    signs = sum(leaf.content.count(b"=") for leaf in leaves) - raw.count(b"=3D", body)
+    if (
+        not ascii_only
+        or (signs and signs != raw.count(b"=3d", body))
+        or _STRAY_SIGN.search(raw, body)
+        or (_has_lone(raw, b"\n") and (b"=0D" in raw or b"=0d" in raw or not all(leaf.is_body for leaf in leaves)))
+    ):
         raise _Odd
 
 

@@ -371,7 +371,11 @@ def test_it_stops_within_a_second(world: World) -> None:
         lines.wait_for("cut: later; connecting again in 600.0 s")
         began = time.monotonic()
     assert time.monotonic() - began < 1
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("listen-")]
+    assert ["listen-stuck"] == [thread.name for thread in left]
     release.set()
+    left[0].join(5)
+    assert not left[0].is_alive()
 
 
 def test_waits_grow_are_spread_and_never_undercut_the_server() -> None:

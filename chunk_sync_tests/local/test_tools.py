@@ -26,6 +26,8 @@ def test_with_shell(): pass
 def test_with_nothing(n): raise AssertionError
 @pytest.mark.needs("half", "shell")
 def test_with_half(): raise AssertionError
+@pytest.mark.needs("elsewhere")
+def test_elsewhere(): raise AssertionError
 """
 
 
@@ -36,6 +38,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
         Tool("shell", package="dash", programs=("sh",)),
         Tool("nothing", package="nothing", programs=("no-such-program",)),
         Tool("half", package="dash", programs=("sh",), module="no_such_module"),
+        Tool("elsewhere", module="no_such_module", machine="Other machine"),
     ]
     for tool in known:
         monkeypatch.setitem(TOOLS, tool.name, tool)
@@ -47,9 +50,10 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 def test_missing_tools_are_reported(suite: pytest.Pytester) -> None:
     """Without their tools tests are left out, the rest runs, and the report counts them and says how to have them."""
     result = suite.runpytest_inprocess()
-    result.assert_outcomes(passed=2, deselected=3)
+    result.assert_outcomes(passed=2, deselected=4)
     result.stdout.fnmatch_lines(
         [
+            "NOT RUN: 1 test needs elsewhere; install: ./chunk-sync test --install-tools (as root)",
             "NOT RUN: 1 test needs half; install: ./chunk-sync test --install-tools (as root)",
             "NOT RUN: 2 tests need nothing; install: ./chunk-sync test --install-tools (as root)",
         ]
@@ -68,8 +72,15 @@ def test_required_tools_must_be_there(suite: pytest.Pytester) -> None:
 def test_unwanted_tests_are_not_missed(suite: pytest.Pytester) -> None:
     """What -k leaves out needs no tool."""
     result = suite.runpytest_inprocess("--require-tools", "-k", "plain or shell")
-    result.assert_outcomes(passed=2, deselected=3)
+    result.assert_outcomes(passed=2, deselected=4)
     result.stdout.no_fnmatch_line("*NOT RUN*")
+
+
+def test_what_this_machine_cannot_have_is_not_required(suite: pytest.Pytester) -> None:
+    """A tool that is made for other machines leaves its tests out, aloud, and fails nothing."""
+    result = suite.runpytest_inprocess("--require-tools", "-k", "plain or elsewhere")
+    result.assert_outcomes(passed=1, deselected=5)
+    result.stdout.fnmatch_lines(["NOT RUN: 1 test needs elsewhere;*"])
 
 
 def test_unknown_tool_is_a_mistake(suite: pytest.Pytester) -> None:
@@ -126,6 +137,22 @@ def test_installing_starts_no_server(apt: list[tuple[str, bool]], tmp_path: Path
     assert [] == list(tmp_path.iterdir())
 
 
+def test_python_packages_are_installed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the tools' Python packages the missing ones are installed by hash, those for other machines never."""
+    ran: list[list[str]] = []
+    known = [
+        Tool("have", module="pytest", requirements="requirements-have.txt"),
+        Tool("lack", module="no_such_module", requirements="requirements-lack.txt"),
+        Tool("also", module="nor_such_module", requirements="requirements-also.txt"),
+        Tool("not ours", module="no_such_module", requirements="requirements-other.txt", machine="Other machine"),
+    ]
+    monkeypatch.setattr(testing, "TOOLS", {tool.name: tool for tool in known})
+    monkeypatch.setattr(testing, "_run", ran.append)
+    with pytest.raises(UsageError, match=r"installed, but still not found: lack, also$"):
+        testing._install_tools()
+    assert ["--require-hashes", "-r", "requirements-lack.txt", "-r", "requirements-also.txt"] == ran[0][-5:]
+
+
 def test_a_package_that_is_not_there_is_named(apt: list[tuple[str, bool]]) -> None:
     """A system that does not package a tool says which, and what to do, before anything is installed."""
     with pytest.raises(UsageError, match=r"this system has no package postgresql-15 \(Debian 12 has\): add a source"):
@@ -177,10 +204,15 @@ def test_command_hands_pytests_arguments_on(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_every_tool_has_a_package() -> None:
-    """The groups of tools are known by their names."""
+    """The tools are known by their names; what is no package of Debian's is locked with hashes."""
+    for tool in TOOLS.values():
+        assert (tool.module is None) == (tool.requirements is None)
+        if tool.requirements is not None:
+            assert "--hash=sha256:" in (PROJECT_ROOT / tool.requirements).read_text()
     assert {name: tool.package for name, tool in TOOLS.items()} == {
         "dovecot": "dovecot-imapd",
         "chromium": "chromium",
+        "atheris": None,
         "isync": "isync",
         "postgresql-15": "postgresql-15",
     }

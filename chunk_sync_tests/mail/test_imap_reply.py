@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -62,7 +63,10 @@ def test_other_replies_are_no_list() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"* LIST", b"* LIST ()", b'* LIST () "/"', b'* LIST foo "/" bar', b'* LIST () "/" (a)', b'* LIST (() "/" a'],
+    [
+        *[b"* LIST", b"* LIST ()", b'* LIST () "/"', b'* LIST foo "/" bar', b'* LIST () "/" (a)', b'* LIST (() "/" a'],
+        b'* LIST () "/" "a\0b"',
+    ],
 )
 def test_broken_list_replies_are_refused(text: bytes) -> None:
     """Without attributes, separator and name there is no folder."""
@@ -157,6 +161,38 @@ def test_search_replies(text: bytes, expected: str | None) -> None:
     """Old and extended answers are sets of UIDs."""
     found = parse_search(_line(text))
     assert expected == (None if found is None else str(found))
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (parse_search, b"* SEARCH 4294967296"),
+        (parse_search, b"* SEARCH 10000000001"),
+        (parse_search, b"* SEARCH " + b"9" * 5000),
+        (parse_search, b'* ESEARCH (TAG "S1") UID ALL 1:99999999999999999999'),
+        (parse_vanished, b"* VANISHED (EARLIER) 4294967296"),
+        (parse_vanished, b"* VANISHED (EARLIER) " + b"9" * 5000),
+        (parse_fetch, b"* 1 FETCH (UID 4294967296)"),
+        (parse_fetch, b"* 1 FETCH (UID 4294967296 X 1)"),
+    ],
+)
+def test_uids_have_32_bits(read: Callable[[Reply], object], text: bytes) -> None:
+    """A number that no UID can be is refused before somebody counts with it, or cuts it into two."""
+    with pytest.raises(ReplyError):
+        read(_line(text))
+
+
+def test_the_last_uid_is_one() -> None:
+    """The bound itself is a UID."""
+    assert "4294967295" == str(parse_search(_line(b"* SEARCH 4294967295")))
+    assert _fetched(uid=4294967295) == parse_fetch(_line(b"* 1 FETCH (UID 4294967295)"))
+
+
+def test_numbers_beyond_63_bits_are_none() -> None:
+    """What the database could not hold was not said."""
+    assert parse_status_number(_line(b"* OK [UIDNEXT 999999999999999999] x"), "UIDNEXT") == 999999999999999999
+    assert parse_status_number(_line(b"* OK [UIDNEXT 9999999999999999999] x"), "UIDNEXT") is None
+    assert _fetched() == parse_fetch(_line(b"* 1 FETCH (RFC822.SIZE 9999999999999999999)"))
 
 
 def test_what_vanished_earlier_is_told_from_what_vanishes_now() -> None:

@@ -209,9 +209,10 @@ class _FatedSource:
         self._source = source
         self._fates = run
 
-    def fetch(self, span: Span) -> Iterator[RawMessage]:
+    def fetch(self, span: Span, *known: frozenset[int]) -> Iterator[RawMessage]:
+        """Later versions also say what they know already."""
         self._fates.meet(_fate(span))
-        return self._source.fetch(span)
+        return self._source.fetch(span, *known)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._source, name)

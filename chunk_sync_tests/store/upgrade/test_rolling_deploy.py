@@ -220,8 +220,11 @@ def _touch(conn: Connection, table: str) -> None:
 
 
 def _somebody(database: Database, does: LiteralString) -> bool:
-    """Tell whether a session of this database does something, as pg_stat_activity says it."""
-    return bool(database.execute(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {does}"))
+    """Tell whether a session of this database does something, as pg_stat_activity tells the login that all share."""
+    with database.owner_transaction() as conn:
+        return bool(
+            conn.execute(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {does}").fetchall()
+        )
 
 
 def _planned(old: RunningRelease, mailbox: str, maildir: Path) -> int:
