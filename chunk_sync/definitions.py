@@ -3,14 +3,14 @@
 import dagster as dg
 
 from chunk_sync.defs.assets import mailboxes, planned_chunks, synced_emails
-from chunk_sync.defs.health import health_job, health_schedule, queue_health
+from chunk_sync.defs.health import health_job, health_schedule, mail_problems, queue_health
 from chunk_sync.defs.jobs import all_jobs
 from chunk_sync.defs.maintenance import maintenance, maintenance_schedule
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.defs.sensors import all_sensors
 
 defs = dg.Definitions(
-    assets=[mailboxes, planned_chunks, synced_emails, queue_health],
+    assets=[mailboxes, planned_chunks, synced_emails, queue_health, mail_problems],
     jobs=[*all_jobs, health_job, maintenance],
     schedules=[health_schedule, maintenance_schedule],
     sensors=all_sensors,

@@ -14,7 +14,7 @@
 | CHUNK_SYNC_CHUNK_MESSAGES | 200 | messages a chunk, 25 to 500 |
 | CHUNK_SYNC_CHUNK_BYTES | 16777216 | bytes a chunk, by the sizes that the source announces |
 | CHUNK_SYNC_MAX_MESSAGE_BYTES | 104857600 | larger messages are quarantined instead of stored |
-| CHUNK_SYNC_BYTES_IN_FLIGHT | 33554432 | bytes of mail that a run has in memory at a time; a larger message goes alone |
+| CHUNK_SYNC_BYTES_IN_FLIGHT | 33554432 | bytes of mail that a run has in memory; a larger message goes alone |
 | CHUNK_SYNC_RAW | keep | `off`: the exact bytes of messages are not kept, only their hash |
 | CHUNK_SYNC_RAW_LEVEL | 3 | zstd level of the bytes that are kept, 1 to 19 |
 | CHUNK_SYNC_MAX_PARTS | 1000 | MIME parts of a message that are read; the rest is cut and the message flagged |

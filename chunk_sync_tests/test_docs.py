@@ -103,7 +103,7 @@ def test_every_option_stands_in_its_commands_table(path: str) -> None:
     options = [p for p in parameters if p.param_type_name == "option"]
     assert sorted(word for p in options for word in (*p.opts, *p.secondary_opts)) == sorted(_named(section))
     for argument in (p for p in parameters if p.param_type_name == "argument"):
-        assert re.search(rf"`\./chunk-sync {path} \[?{argument.name.upper()}\]?`", section)
+        assert re.search(rf"`\./chunk-sync {path}( [A-Z_]+)* \[?{argument.name.upper()}\]?( [A-Z_]+)*`", section)
 
 
 def test_settings_are_the_ones_that_the_code_reads() -> None:

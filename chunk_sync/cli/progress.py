@@ -49,7 +49,12 @@ class ProgressView:
             meter = self._meters.setdefault(job.job_id, Meter())
             meter.feed(now, job.emails_processed)
             table.add_row(*self._row(job, meter))
-        return Group(table, *_troubles(jobs), *_failures(failed_attempts(database, [job.job_id for job in jobs])))
+        return Group(
+            table,
+            *_changes(jobs),
+            *_troubles(jobs),
+            *_failures(failed_attempts(database, [job.job_id for job in jobs])),
+        )
 
     def line(self, jobs: Sequence[JobStatus]) -> str:
         """Say it in one line, for a log."""
@@ -113,6 +118,15 @@ def _duration(seconds: float) -> str:
     if whole < 3600:  # noqa: PLR2004
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _changes(jobs: Sequence[JobStatus]) -> list[Text]:
+    """Say what a plan has done by itself: no chunk shows it."""
+    return [
+        Text(f"#{job.job_id} plan: {job.flags_changed:,} messages changed flags, {job.vanished:,} vanished")
+        for job in jobs
+        if job.flags_changed or job.vanished
+    ]
 
 
 def _troubles(jobs: Sequence[JobStatus]) -> list[Text]:

@@ -64,6 +64,8 @@ def planned_chunks(
             "chunks": sum(r.chunks for r in results),
             "emails": sum(r.emails for r in results),
             "bytes": sum(r.bytes for r in results),
+            "flags changed": sum(r.flags_changed for r in results),
+            "vanished": sum(r.vanished for r in results),
         }
     )
 
@@ -86,7 +88,8 @@ def synced_emails(planned_chunks):  # noqa: ANN001, ANN201 - a graph's body is r
 def _line(outcome: PlanOutcome) -> str:
     if outcome.result:
         r = outcome.result
-        return f"job {outcome.job_id} ({outcome.mailbox}): {r.emails} messages in {r.chunks} chunks"
+        changes = f", {r.flags_changed} changed flags, {r.vanished} vanished" if r.flags_changed or r.vanished else ""
+        return f"job {outcome.job_id} ({outcome.mailbox}): {r.emails} messages in {r.chunks} chunks{changes}"
     return (
         f"job {outcome.job_id} ({outcome.mailbox}): {outcome.category or 'lost'}, now {outcome.status}: {outcome.error}"
     )

@@ -1,6 +1,7 @@
 """Health assets: computed with pandas, shown with a chart, a table and numbers that Dagster plots."""
 
 from collections.abc import Hashable
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,8 @@ import dagster as dg
 from chunk_sync.defs.assets import OWNERS, synced_emails
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.store.health import attempt_rows, queue_rows
+from chunk_sync.store.reading import mail_problems as problem_rows
+from chunk_sync.store.reading import problem_counts
 
 
 @dg.asset(
@@ -38,6 +41,28 @@ def queue_health(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
             "emails_per_second": health.emails_per_second,
             "by_mailbox": _table(health.by_mailbox.to_dict("records")),
             "by_category": _table(health.by_category.to_dict("records")),
+        }
+    )
+
+
+@dg.asset(
+    deps=[synced_emails],
+    group_name="health",
+    kinds={"pandas", "postgres"},
+    owners=OWNERS,
+    description="What could not be read or stored: unparsable, defective and quarantined messages, and why.",
+)
+def mail_problems(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
+    """Count what is in the view mail_problems, and list its newest by their ids."""
+    from chunk_sync.health.mail_problems import newest_problems, summarize_problems  # noqa: PLC0415 - as above
+
+    database = chunk_sync.database()
+    found = summarize_problems(problem_counts(database))
+    return dg.MaterializeResult(
+        metadata={
+            **found.by_kind,
+            "by_reason": _table(found.by_reason.to_dict("records")),
+            "newest": dg.MetadataValue.md(newest_problems([asdict(one) for one in problem_rows(database)])),
         }
     )
 

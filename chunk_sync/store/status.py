@@ -13,7 +13,10 @@ OPEN = ("requested", "planning", "processing")
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """One sync job: chunks and emails of how many, where it stands, and why if it failed."""
+    """One sync job: chunks and emails of how many, where it stands, and why if it failed.
+
+    `flags_changed` and `vanished` are messages whose flags or deletion its plan has brought up to date.
+    """
 
     job_id: int
     public_id: str
@@ -31,6 +34,8 @@ class JobStatus:
     emails_estimated: int
     bytes_processed: int
     bytes_estimated: int
+    flags_changed: int
+    vanished: int
     emails_per_second: float
     progress_percentage: float
     created_at: datetime
@@ -97,6 +102,8 @@ def _status(row: Row) -> JobStatus:
         emails_estimated=row["emails_estimated"],
         bytes_processed=row["bytes_processed"],
         bytes_estimated=row["bytes_estimated"],
+        flags_changed=row["flags_changed"],
+        vanished=row["vanished"],
         emails_per_second=float(row["emails_per_second"] or 0),
         progress_percentage=float(row["progress_percentage"]),
         created_at=row["created_at"],

@@ -7,10 +7,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
-from chunk_sync.domain.listing import Changes
 from chunk_sync.domain.spans import Span, UidSet
 from chunk_sync.errors import ErrorCategory, ProviderError
-from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder
+from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder, SourceWithoutUids
 from chunk_sync.store.mailboxes import Mailbox
 
 INBOX = SourceFolder("INBOX", "INBOX", "inbox")
@@ -68,7 +67,7 @@ def error_of(category: ErrorCategory) -> ProviderError:
     return ProviderError(f"the provider says {category}", category, code=category.upper())
 
 
-class MemorySource:
+class MemorySource(SourceWithoutUids):
     """A `Source` on a `MemoryMail`."""
 
     def __init__(self, mail: MemoryMail) -> None:
@@ -87,10 +86,6 @@ class MemorySource:
     def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
         """List messages of 1,000 bytes."""
         return (ListedMessage(uid, 1000) for uid in range(above_uid + 1, snapshot.uid_next))
-
-    def changes(self, snapshot: Snapshot, up_to: int, since_modseq: int) -> Changes:
-        """Know of none."""
-        return Changes()
 
     def existing(self, snapshot: Snapshot) -> UidSet:
         """List all."""

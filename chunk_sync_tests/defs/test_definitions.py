@@ -76,9 +76,9 @@ def test_benchmark_has_the_same_assets() -> None:
 def test_jobs(repository: dg.RepositoryDefinition) -> None:
     """People and sensors launch these, all in one process a run."""
     found = {job.name: sorted(job.graph.node_dict) for job in repository.get_all_jobs()}
-    assert found.pop("__ASSET_JOB") == ["planned_chunks", "queue_health", "synced_emails"]
+    assert found.pop("__ASSET_JOB") == ["mail_problems", "planned_chunks", "queue_health", "synced_emails"]
     assert found == {
-        "health": ["queue_health"],
+        "health": ["mail_problems", "queue_health"],
         "maintenance": ["check_lanes", "delete_expired", "thread_old_mail"],
         "plan_sync_jobs": ["planned_chunks"],
         "request_sync": ["request"],
@@ -125,7 +125,7 @@ def test_sensors_and_schedule(repository: dg.RepositoryDefinition) -> None:
 
 
 def test_assets(repository: dg.RepositoryDefinition) -> None:
-    """The lineage: mailboxes -> planned_chunks -> synced_emails (by chunk) -> queue_health."""
+    """The lineage: mailboxes -> planned_chunks -> synced_emails (by chunk) -> the health of both."""
     graph = repository.asset_graph
     found = {}
     for key in graph.get_all_asset_keys():
@@ -139,6 +139,7 @@ def test_assets(repository: dg.RepositoryDefinition) -> None:
         "planned_chunks": ("sync", ["postgres", "python"], ["mailboxes"], True),
         "synced_emails": ("sync", ["email", "postgres"], ["planned_chunks"], True),
         "queue_health": ("health", ["pandas", "postgres"], ["synced_emails"], True),
+        "mail_problems": ("health", ["pandas", "postgres"], ["synced_emails"], True),
     }
 
 

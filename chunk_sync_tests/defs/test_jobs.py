@@ -6,11 +6,14 @@ import dagster as dg
 import pytest
 
 from chunk_sync.defs.sensors import due_chunks, new_sync_jobs
+from chunk_sync.engine.plan_job import PlanOutcome
 from chunk_sync.errors import ErrorCategory
 from chunk_sync.store.mailboxes import request_sync
+from chunk_sync.store.plans import PlanResult
 from chunk_sync_tests import factory
 from chunk_sync_tests.defs.conftest import Edge, failure
 from chunk_sync_tests.defs.memory_source import error_of
+from chunk_sync_tests.landed_mail import land_mail
 
 
 def values(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dg.MetadataValue[object]]:
@@ -31,7 +34,14 @@ def test_request_goes_all_the_way(edge: Edge) -> None:
     planned = edge.launch(plan, "plan_sync_jobs")
     assert planned.success
     numbers = {name: value.value for name, value in values(planned, "planned_chunks").items()}
-    assert {"sync jobs": 1, "chunks": 3, "emails": 450, "bytes": 450_000} == numbers
+    assert {
+        "sync jobs": 1,
+        "chunks": 3,
+        "emails": 450,
+        "bytes": 450_000,
+        "flags changed": 0,
+        "vanished": 0,
+    } == numbers
     (sync,) = edge.tick(due_chunks)
     assert edge.launch(sync).success
     row = factory.job_row(edge.database, 1)
@@ -134,9 +144,48 @@ def test_health_in_numbers_and_pictures(edge: Edge) -> None:
     assert ("box", 4, 1) == (mailbox["mailbox"], mailbox["completed"], mailbox["failed"])
 
 
+def test_plan_says_what_it_has_changed(edge: Edge) -> None:
+    """Flags and deletions are done with the plan: its metadata and its log have their numbers."""
+    changes = PlanOutcome(7, "box", "completed", result=PlanResult("completed", 0, 0, 0, flags_changed=3, vanished=2))
+    quiet = PlanOutcome(8, "box", "processing", result=PlanResult("processing", 1, 5, 10))
+    with pytest.MonkeyPatch.context() as patch:
+        outcomes = iter([changes, quiet])
+        patch.setattr("chunk_sync.defs.assets.plan_job", lambda *_: next(outcomes))
+        result = edge.run(
+            "plan_sync_jobs", run_config={"ops": {"planned_chunks": {"config": {"sync_job_ids": [7, 8]}}}}
+        )
+    shown = values(result, "planned_chunks")
+    assert (3, 2) == (shown["flags changed"].value, shown["vanished"].value)
+    said = [entry.user_message for entry in edge.instance.all_logs(result.run_id)]
+    assert "job 7 (box): 0 messages in 0 chunks, 3 changed flags, 2 vanished" in said
+    assert "job 8 (box): 5 messages in 1 chunks" in said
+
+
+def test_mail_problems_in_numbers_and_ids(edge: Edge) -> None:
+    """mail_problems shows counts that Dagster can plot, reasons, and the newest 50 by their ids and no more."""
+    raws = [b"Subject: private %d\r\nDate: never\r\nFrom: who@example.com\r\n\r\nsecret\r\n" % n for n in range(55)]
+    box = land_mail(edge.database, [*raws, b"\r\nno header", None], name="ann@example.com")
+    shown = values(edge.run("health"), "mail_problems")
+    assert (1, 55, 1) == tuple(shown[kind].value for kind in ("unparsable", "defective", "quarantined"))
+    reasons = {(str(row["kind"]), str(row["reason"])): row["messages"] for row in records(shown["by_reason"])}
+    assert 55 == reasons["defective", "bad-date"]
+    assert 1 == reasons["quarantined", "larger than CHUNK_SYNC_MAX_MESSAGE_BYTES"]
+    newest = shown["newest"]
+    assert isinstance(newest, dg.MarkdownMetadataValue)
+    head, _, *rows = str(newest.value).splitlines()
+    assert "| mailbox_id | folder_id | uid | message_id | kind | reasons | size | noticed_at |" == head
+    assert 50 == len(rows)
+    assert all(row.startswith(f"| {box.id} |") for row in rows)
+    assert [] == [word for word in ("private", "secret", "@", "INBOX") if word in str(shown)]
+
+
 def test_health_of_nothing(edge: Edge) -> None:
     """An empty installation is healthy."""
-    shown = values(edge.run("health"), "queue_health")
+    result = edge.run("health")
+    problems = values(result, "mail_problems")
+    assert (0, 0, 0) == tuple(problems[kind].value for kind in ("unparsable", "defective", "quarantined"))
+    assert ("none", "none") == (problems["by_reason"].value, problems["newest"].value)
+    shown = values(result, "queue_health")
     assert "healthy" == shown["overall_health"].value
     assert 0 == shown["due_chunks"].value
     assert "none" == shown["by_mailbox"].value

@@ -34,14 +34,18 @@ READABLE = {
     "chunk_processing_status",
     "chunked_sync_health_monitoring",
     "chunked_sync_health_summary",
+    "email_threads",
+    "emails",
     "folders",
     "health_alerts",
     "health_thresholds",
+    "mail_problems",
     "mailbox_lanes",
     "mailboxes",
     "message_bodies",
     "message_locations",
     "message_raw",
+    "message_search",
     "messages",
     "quarantined_messages",
     "sync_chunks",
@@ -49,6 +53,9 @@ READABLE = {
     "sync_jobs",
     "tenant_lanes",
     "tenants",
+    "thread_messages",
+    "thread_nodes",
+    "threads",
     "workers",
 }
 HIDDEN_COLUMNS = {
@@ -64,6 +71,7 @@ CALLABLE: dict[str, tuple[LiteralString, object]] = {
         "SELECT get_system_health_metrics() -> 'error_analysis'",
         [{"error_category": "permission", "count": 1, "percentage": 100}],  # bob's; ann has one too
     ),
+    "search_messages": ("SELECT count(*) FROM search_messages('secret', %(mailbox)s)", 0),
     "plan_is_free": ("SELECT plan_is_free(%(unplanned)s)", None),
 }
 """Functions that a tenant may call, how it asks for another one's rows, and the answer."""
@@ -153,7 +161,12 @@ def everything_seen(world: World, conn: Connection) -> dict[str, list[str]]:
 
 def ids(tenant: Tenant) -> dict[str, object]:
     """Name a tenant's things for the calls in CALLABLE."""
-    return {"job": tenant.job_public_id, "chunk": tenant.chunk_public_id, "unplanned": tenant.unplanned_id}
+    return {
+        "job": tenant.job_public_id,
+        "chunk": tenant.chunk_public_id,
+        "unplanned": tenant.unplanned_id,
+        "mailbox": tenant.mailbox,
+    }
 
 
 def remove(conn: Connection, tenant: Tenant) -> None:

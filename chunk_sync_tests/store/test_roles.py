@@ -24,14 +24,21 @@ from chunk_sync_tests.two_tenants import SECRET, Connection, World, columns, rel
 
 CONTENTS = {
     "attachments",
+    "email_threads",
+    "emails",
     "folders",
+    "mail_problems",
     "message_bodies",
     "message_locations",
     "message_raw",
+    "message_search",
     "messages",
     "quarantined_messages",
     "schema_objects",
     "sync_job_folders",
+    "thread_messages",
+    "thread_nodes",
+    "threads",
 }
 """What an operator has no business with: messages, where they are, and the migrator's book of objects."""
 NEVER_CHANGED = {

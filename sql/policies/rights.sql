@@ -21,6 +21,7 @@ TO chunk_sync_app, chunk_sync_operator;
 GRANT SELECT ON
 tenants, folders, sync_jobs, sync_job_folders, sync_chunks, archived_sync_jobs, chunk_processing_queue, mailbox_lanes,
 tenant_lanes, messages, message_bodies, message_raw, message_locations, attachments, quarantined_messages,
+threads, thread_nodes, thread_messages, emails, email_threads, message_search, mail_problems,
 chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chunked_sync_health_summary, health_alerts
 TO chunk_sync_tenant;
 GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at) ON mailboxes
@@ -29,7 +30,7 @@ GRANT SELECT (id, at, action, tenant_id, sync_job_id, chunks_affected, reason, d
     ON audit_log TO chunk_sync_tenant;
 GRANT SELECT (id, lease_until, ended_at) ON workers TO chunk_sync_tenant;
 GRANT EXECUTE ON FUNCTION
-get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary,
+get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, search_messages,
 clock, plan_is_free                              -- called by the views
 TO chunk_sync_tenant;
 

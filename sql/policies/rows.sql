@@ -37,6 +37,10 @@ BEGIN
             ('message_locations', 'tenant_id = $tenant', NULL),
             ('attachments', 'tenant_id = $tenant', NULL),
             ('quarantined_messages', 'tenant_id = $tenant', NULL),
+            ('threads', 'tenant_id = $tenant', NULL),
+            ('thread_nodes', 'tenant_id = $tenant', NULL),
+            ('thread_messages', 'tenant_id = $tenant', NULL),
+            ('message_search', 'tenant_id = $tenant', NULL),
 
             ('chunked_sync_health_monitoring', 'tenant_id = $tenant', 'true'),
             ('audit_log', 'tenant_id = $tenant', 'true'),

@@ -1,7 +1,7 @@
 -- What could not be read or not be stored, a row per message that is there now: `unparsable` and `defective` ones with
--- one of their places and what was found wrong, `quarantined` ones with why they were not stored. All messages are seen
+-- one of their places and what was found wrong, `quarantined` ones with why they were not stored. Each was seen
 -- at noticed_at; quarantined ones have no message_id and no date of receipt. What is gone from its mailbox is left out,
--- as is what has landed after all.
+-- as is what has landed after all, and what was numbered before the folder was numbered anew.
 DROP VIEW IF EXISTS mail_problems;
 CREATE VIEW mail_problems WITH (security_invoker = true) AS
 SELECT
@@ -43,7 +43,7 @@ SELECT
 FROM quarantined_messages AS q
 INNER JOIN folders AS f ON f.id = q.folder_id
 INNER JOIN mailboxes AS b ON b.id = f.mailbox_id
-WHERE q.vanished_at IS NULL AND NOT EXISTS (
+WHERE q.vanished_at IS NULL AND q.uidvalidity = f.uidvalidity AND NOT EXISTS (
     SELECT FROM message_locations AS l
     WHERE l.folder_id = q.folder_id AND l.uidvalidity = q.uidvalidity AND l.uid = q.uid
 );
