@@ -35,6 +35,8 @@ class FakeMailbox:
         self.fetched: list[int] = []
         self.opened = 0
         self.flags: dict[int, tuple[str, ...]] = {}
+        self.too_large: set[int] = set()
+        """Messages that come without their bytes."""
         self.modseq = 0
         """Above 0: the server counts changes."""
         self.changed: dict[int, int] = {}
@@ -132,7 +134,8 @@ class _FakeSource:
             if key in box:
                 self._mailbox.fetched.append(key)
                 given = span.provider_ids[i] if span.provider_ids else None
-                yield RawMessage(uid, box[key], len(box[key]), flags, START + timedelta(hours=key), given)
+                raw = None if key in self._mailbox.too_large else box[key]
+                yield RawMessage(uid, raw, len(box[key]), flags, START + timedelta(hours=key), given)
 
     def close(self) -> None: ...
 

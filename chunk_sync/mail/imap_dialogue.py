@@ -177,7 +177,7 @@ def ask_uids(wire: ImapWire, low: int, high: int) -> UidSet:
     found = NO_UIDS
     for reply in wire.replies(wire.start(f"UID SEARCH {how}UID {low}:{high}")):
         found = parse_search(reply) or found
-    return found
+    return found.up_to(high)
 
 
 def start_announcing(wire: ImapWire, uids: Iterable[int]) -> bytes:

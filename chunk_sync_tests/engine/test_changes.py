@@ -237,3 +237,27 @@ def test_a_chunk_buries_what_it_finds_gone(world: World) -> None:
     assert [ChunkState.COMPLETED] * 4 == [outcome.state for outcome in outcomes]
     assert 1 == sum(outcome.counts.absent for outcome in outcomes if outcome.counts)
     assert 9 not in live(world)
+
+
+@pytest.mark.parametrize("provider_ids", [False, True], ids=["by UID", "by name"])
+def test_a_quarantined_message_stays_one(world: World, provider_ids: bool) -> None:
+    """Too large: quarantined once, however often it is looked at; landed and free when the limit allows it."""
+    world.mail.provider_ids = provider_ids
+    world.mail.too_large = {7}
+    for _ in range(3):
+        world.sync()
+    assert (1, 99) == (count(world, "quarantined_messages WHERE vanished_at IS NULL"), len(live(world)))
+    world.mail.too_large.clear()
+    world.sync(sync_type="manual")
+    assert (0, 100) == (count(world, "quarantined_messages"), len(live(world)))
+    assert world.verdict().ok
+
+
+def test_a_renumbered_folder_voids_its_quarantine(world: World) -> None:
+    """What was too large under its old UID is listed under the new one only."""
+    world.mail.too_large = {7}
+    world.sync()
+    world.mail.uidvalidity = 8
+    world.sync()
+    rows = world.database.execute("SELECT uidvalidity FROM quarantined_messages WHERE vanished_at IS NULL")
+    assert [8] == [row["uidvalidity"] for row in rows]

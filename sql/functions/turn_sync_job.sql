@@ -21,11 +21,18 @@ BEGIN
         WHERE s.sync_job_id = p_sync_job_id AND f.id = ANY (v_free) AND f.id = s.folder_id
             AND f.uidvalidity = s.uidvalidity
             AND j.sync_from IS NULL AND j.sync_to IS NULL;
-        UPDATE message_locations AS l SET vanished_at = clock()
-        FROM sync_job_folders AS s INNER JOIN sync_jobs AS j ON j.id = s.sync_job_id
+        WITH void AS (
+            SELECT s.folder_id, s.uidvalidity FROM sync_job_folders AS s
+            INNER JOIN sync_jobs AS j ON j.id = s.sync_job_id
             INNER JOIN folders AS f ON f.id = s.folder_id AND f.uidvalidity = s.uidvalidity
-        WHERE s.sync_job_id = p_sync_job_id AND s.folder_id = ANY (v_free) AND l.folder_id = s.folder_id
-            AND (l.uidvalidity < s.uidvalidity OR l.uidvalidity > s.uidvalidity) AND l.vanished_at IS NULL
-            AND j.sync_from IS NULL AND j.sync_to IS NULL;
+            WHERE s.sync_job_id = p_sync_job_id AND s.folder_id = ANY (v_free)
+                AND j.sync_from IS NULL AND j.sync_to IS NULL
+        ), quarantined AS (
+            UPDATE quarantined_messages AS q SET vanished_at = clock() FROM void AS o
+            WHERE q.folder_id = o.folder_id AND q.uidvalidity <> o.uidvalidity AND q.vanished_at IS NULL
+        )
+        UPDATE message_locations AS l SET vanished_at = clock() FROM void AS o
+        WHERE l.folder_id = o.folder_id AND (l.uidvalidity < o.uidvalidity OR l.uidvalidity > o.uidvalidity)
+            AND l.vanished_at IS NULL;
     END IF;
 END $$;
