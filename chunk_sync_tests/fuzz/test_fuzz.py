@@ -14,7 +14,8 @@ from chunk_sync.settings import PROJECT_ROOT
 from chunk_sync_tests.fuzz import agreement, parser, replies
 from chunk_sync_tests.fuzz.harness import FINDINGS, LARGEST, Target, write_seeds
 
-_SECONDS = 8
+_SECONDS = 15
+_RUNS = 2_000  # the same ones on any machine that gets so far in time
 _RUNS_OF_A_FUZZER = 100  # far fewer than those of a slow machine: it did run
 
 BROKEN = """
@@ -29,13 +30,13 @@ main(lambda: Target("broken", check, [b"FUZ"], [b"FUZZ"]), ["no_such_package"])
 
 
 @pytest.mark.needs("atheris")
-@pytest.mark.parametrize("module", [parser.MODULE, replies.MODULE, agreement.MODULE])
+@pytest.mark.parametrize("module", [parser.MODULE, replies.MODULE])
 def test_fuzzing_finds_nothing(module: str, tmp_path: Path) -> None:
     """What strangers may send makes nothing fail, and no value that cannot be stored.
 
-    Always the same inputs, as far as the time goes: other ones are tried by hand.
+    Always the same inputs, so that nobody's change fails by luck: other ones are tried by hand.
     """
-    done = _run([sys.executable, "-m", module, str(_SECONDS), "-seed=1"], tmp_path)
+    done = _run([sys.executable, "-m", module, str(_SECONDS), "-seed=1", f"-runs={_RUNS}"], tmp_path)
     assert 0 == done.returncode, _report(done, tmp_path)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
     assert int(line.rpartition(" ")[2]) > _RUNS_OF_A_FUZZER
