@@ -6,7 +6,7 @@ A page that is committed stays, whatever becomes of the attempt: the next one fi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from chunk_sync.domain.chunks import ClaimedChunk, LandedCounts
@@ -35,11 +35,13 @@ class _Stages:
 class Landing:
     """A chunk on its way into the database: `take` each message as it arrives, then `complete`, or `keep`.
 
-    `patiently` asks the database again while it is away.
+    `sizes` (bytes by UID) are those of messages that landed before. `patiently` asks the database again while it is
+    away.
     """
 
     database: Database
     chunk: ClaimedChunk
+    sizes: Mapping[int, int]
     conversion: Conversion
     patiently: Callable[[Callable[[], LandedCounts]], LandedCounts]
     started: float
@@ -56,6 +58,7 @@ class Landing:
         self._seen.add(message.uid)
         if isinstance(message, KnownMessage):
             self._known[message.uid] = message.flags
+            self.counts += LandedCounts(bytes=self.sizes[message.uid])
             return
         weight = len(message.raw or b"")
         if self._fetched and self._bytes + weight > PAGE_BYTES:

@@ -32,7 +32,7 @@ from chunk_sync.mail.source import Source
 from chunk_sync.settings import Settings
 from chunk_sync.store import queue
 from chunk_sync.store.database import Database
-from chunk_sync.store.messages import known_uids
+from chunk_sync.store.messages import known_sizes
 
 _log = logging.getLogger(__name__)
 _CLAIM_WINDOW = 64
@@ -164,9 +164,9 @@ class ChunkRun:
 
     def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
         database = self._parts.database
-        landing = Landing(database, chunk, self._conversion, self._patiently, started)
         by_uid = chunk.span.provider_ids is None
-        known = self._patiently(lambda: known_uids(database, chunk)) if by_uid else frozenset[int]()
+        known = self._patiently(lambda: known_sizes(database, chunk)) if by_uid else {}
+        landing = Landing(database, chunk, known, self._conversion, self._patiently, started)
         looked = started
         with self._memory.hold(weight_of(chunk)):
             try:

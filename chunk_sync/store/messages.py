@@ -55,10 +55,10 @@ class AttemptFigures:
     timings: Mapping[str, float]
 
 
-def known_uids(database: Database, chunk: ClaimedChunk) -> frozenset[int]:
-    """List those messages of a chunk that have landed: by an attempt that broke off, or a sync before."""
+def known_sizes(database: Database, chunk: ClaimedChunk) -> dict[int, int]:
+    """Give bytes by UID of those messages of a chunk that have landed: by an attempt that broke off, or before."""
     rows = database.rows("location_known", _place(chunk) | {"uids": list(chunk.span.uids)})
-    return frozenset(row["uid"] for row in rows)
+    return {row["uid"]: row["size"] for row in rows}
 
 
 def land_page(database: Database, chunk: ClaimedChunk, page: Page) -> LandedCounts:

@@ -104,7 +104,7 @@ class Tenant:
 
 @dataclass(eq=False)
 class Mailbox:
-    """A mailbox; what its breaker says is read from the database (`breaker`, `not_before`)."""
+    """A mailbox; what it bears now is read from the database (`breaker`, `not_before`, `allowed`)."""
 
     id: int
     uuid: str
@@ -114,6 +114,7 @@ class Mailbox:
     paused: bool = False
     throttled_until: datetime = NEVER
     breaker: str = "closed"
+    allowed: int | None = None
     not_before: datetime = NEVER
 
 
@@ -205,7 +206,8 @@ class QueueModel:
 
     def room(self, box: Mailbox, providers: dict[str, int | None]) -> int:
         """Count how many more chunks of a mailbox may run; `providers` says how many of each provider may."""
-        rooms = [(1 if box.breaker == "half_open" else box.limit) - self.running(lambda other: other is box)]
+        allowed = box.limit if box.allowed is None else min(box.limit, box.allowed)
+        rooms = [(1 if box.breaker == "half_open" else allowed) - self.running(lambda other: other is box)]
         if box.tenant.limit is not None:
             rooms.append(box.tenant.limit - self.running(lambda other: other.tenant is box.tenant))
         if (limit := providers[box.provider]) is not None:

@@ -131,12 +131,13 @@ class QueueMachine(RuleBasedStateMachine):
 
     def observe(self) -> dict[str, int | None]:
         """Read what the breakers say; the room that each provider leaves."""
-        for box_id, breaker, not_before in self.ask(
-            0, "SELECT mailbox_id, breaker::text, not_before FROM mailbox_lanes"
+        for box_id, breaker, not_before, allowed in self.ask(
+            0, "SELECT mailbox_id, breaker::text, not_before, allowed FROM mailbox_lanes"
         ):
             box = next(box for box in self.model.mailboxes if box.id == box_id)
             ready = breaker == "half_open" or (breaker == "open" and not_before <= self.model.now)
             box.breaker, box.not_before = "half_open" if ready else breaker, not_before
+            box.allowed = allowed
             assert box.throttled_until <= not_before
             assert not_before <= max(self.model.now + timedelta(minutes=15), box.throttled_until)
         providers = self.ask(0, "SELECT provider, chunk_limit, breaker::text, not_before FROM provider_lanes")
