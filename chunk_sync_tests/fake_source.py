@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from chunk_sync.domain.listing import Changes, FlagTable
-from chunk_sync.domain.spans import Span, UidSet
+from chunk_sync.domain.spans import NO_UIDS, Span, UidSet
 from chunk_sync.errors import ErrorCategory, ProviderError
 from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, Source, SourceFolder
 from chunk_sync.store.mailboxes import Mailbox
@@ -113,7 +113,7 @@ class _FakeSource:
         for uid in mailbox.folders[snapshot.folder.key]:
             if uid <= up_to and (not counted or mailbox.changed.get(uid, 0) > since_modseq):
                 flags.add(uid, mailbox.flags.get(uid, ()))
-        return Changes(flags, UidSet.of(mailbox.vanished or ()) if counted else UidSet(()))
+        return Changes(flags, UidSet.of(mailbox.vanished or ()) if counted else NO_UIDS)
 
     def existing(self, snapshot: Snapshot) -> UidSet:
         self._mailbox.asked.append("existing")

@@ -8,17 +8,15 @@ from pathlib import Path
 from chunk_sync.domain.chunks import ChunkOutcome
 from chunk_sync.domain.partitions import job_keys
 from chunk_sync.engine.connect import source_opener
-from chunk_sync.engine.plan_job import plan_job
-from chunk_sync.engine.range_run import RunRequest, start_run
 from chunk_sync.engine.run_chunks import Parts
 from chunk_sync.engine.verify import verify_mailbox
-from chunk_sync.engine.worker import Worker
 from chunk_sync.settings import Settings
 from chunk_sync.store import plans, queue
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import get_mailbox
 from chunk_sync_tests.factory import move_clock
 from chunk_sync_tests.releases import RELEASE_SETTINGS
+from chunk_sync_tests.syncing import plan, run_due
 
 
 class NewCode:
@@ -31,18 +29,13 @@ class NewCode:
 
     def run(self, name: str, keys: Sequence[str] = ()) -> list[ChunkOutcome]:
         """Run whatever is due, or the named partitions."""
-        run = start_run(self.parts, RunRequest(name, keys))
-        try:
-            return run.process()
-        finally:
-            run.close()
+        return run_due(self.parts, name, keys)
 
     def finish(self, *dead_run_ids: str) -> None:
         """Recover, plan, run what is due, and open dead letters again, as sensors and a person would."""
         queue.recover(self.database, dead_run_ids)
         for job_id, _, _ in plans.due_plans(self.database, limit=10, mark_seconds=60):
-            with Worker(self.database, f"plan-{job_id}", 60) as worker:
-                plan_job(self.database, self.parts.settings, self.parts.open_mailbox, worker, job_id)
+            plan(self.parts, job_id)
         move_clock(self.database, "1 minute")  # the retry is due
         self.run("new")
         dead = self.database.execute(

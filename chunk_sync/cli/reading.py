@@ -20,6 +20,7 @@ from chunk_sync.engine.attachments import attachment_content, file_name, raw_mes
 from chunk_sync.errors import UsageError
 from chunk_sync.store.mailboxes import get_mailbox
 from chunk_sync.store.reading import (
+    PROBLEM_KINDS,
     ReadableMessage,
     mail_problems,
     message_attachments,
@@ -105,7 +106,7 @@ def problems(
     if not found:
         out.print("everything that landed could be read, and nothing is in quarantine")
         return
-    by_kind = {kind: sum(row["messages"] for row in counts if row["kind"] == kind) for kind in _KINDS}
+    by_kind = {kind: sum(row["messages"] for row in counts if row["kind"] == kind) for kind in PROBLEM_KINDS}
     table = Table("message", "mailbox", "folder", "UID", "kind", "reasons", "bytes", "received")
     for one in found:
         table.add_row(
@@ -122,9 +123,6 @@ def problems(
     total = sum(by_kind.values())
     more = f" ({len(found):,} of {total:,} are shown)" if total > len(found) else ""
     out.print(", ".join(f"{count:,} {kind}" for kind, count in by_kind.items()) + more)
-
-
-_KINDS = ("unparsable", "defective", "quarantined")
 
 
 def shown(text: str, *, lines: bool = False) -> Text:

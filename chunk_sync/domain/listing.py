@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from chunk_sync.domain.chunks import PlannedMessage
-from chunk_sync.domain.spans import UidSet
-
-NO_UIDS = UidSet(())
+from chunk_sync.domain.spans import NO_UIDS, UidSet
 
 
 class Listing:

@@ -77,6 +77,9 @@ class UidSet:
         return place > 0 and uid <= self.ranges[place - 1][1]
 
 
+NO_UIDS = UidSet(())
+
+
 def _ordered(one: int, other: int) -> UidRange:
     return (one, other) if one <= other else (other, one)
 

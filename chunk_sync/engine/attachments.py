@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-import zstandard
-
 from chunk_sync.errors import ChunkSyncError, UsageError
 from chunk_sync.mail.parse import ParseLimits, part_content
 from chunk_sync.store.database import Database
+from chunk_sync.store.message_rows import unpacked
 from chunk_sync.store.reading import Attachment, kept_bytes, message_attachments
 
 _WIDEST = ParseLimits(parts=100_000, depth=200)
@@ -43,13 +42,8 @@ def raw_message(database: Database, message_id: int) -> bytes:
     if kept.codec == "off":
         message = f"the bytes of message {message_id} were not kept: CHUNK_SYNC_RAW=off was set when it landed"
         raise UsageError(message)
-    try:
-        raw = kept.data or b""
-        if kept.codec == "zstd":
-            raw = zstandard.decompress(raw)
-    except zstandard.ZstdError:
-        raw = b""
-    if kept.data is None or hashlib.sha256(raw).digest() != kept.raw_sha256:
+    raw = unpacked(kept.codec, kept.data) if kept.codec is not None and kept.data is not None else None
+    if raw is None or hashlib.sha256(raw).digest() != kept.raw_sha256:
         message = f"the kept bytes of message {message_id} are gone or damaged: `verify` finds all such messages"
         raise ChunkSyncError(message)
     return raw

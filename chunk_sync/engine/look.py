@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from chunk_sync.domain.listing import Changes, Listing
 from chunk_sync.domain.plan import folder_rank, in_range
-from chunk_sync.domain.spans import UidSet
 from chunk_sync.engine.worker import Worker
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail.source import ListedMessage, Snapshot, Source, SourceFolder
@@ -129,15 +128,13 @@ def _changes(
     changes = Changes()
     if cursor is None or _is_unchanged(snapshot, cursor):
         return changes
-    known, live = plans.known_messages(database, cursor.id, snapshot.uidvalidity, UidSet(()))
-    if not known:  # nothing has landed: what lands brings its flags
+    if not plans.has_landed(database, cursor.id, snapshot.uidvalidity):  # what lands brings its flags
         return changes
     if snapshot.highest_modseq or not is_whole:  # else each chunk brings the flags of its messages
         changes = source.changes(snapshot, snapshot.uid_next - 1, cursor.highest_modseq)
     if is_whole:
         return dataclasses.replace(changes, existing=listing.uids())
-    if changes.vanished:
-        _, live = plans.known_messages(database, cursor.id, snapshot.uidvalidity, changes.vanished)
+    live = plans.count_live(database, cursor.id, snapshot.uidvalidity, changes.vanished)
     if live + len(listing) == snapshot.message_count:
         return changes
     return dataclasses.replace(changes, existing=source.existing(snapshot))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-KINDS = ("unparsable", "defective", "quarantined")
+from chunk_sync.store.reading import PROBLEM_KINDS
+
 _IDS = ("mailbox_id", "folder_id", "uid", "message_id", "kind", "reasons", "size", "noticed_at")
 
 
@@ -23,12 +24,12 @@ def summarize_problems(count_rows: Sequence[Mapping[str, object]]) -> MailProble
     """Summarize rows as `sql/queries/problem_counts` gives them."""
     frame = pd.DataFrame([dict(row) for row in count_rows], columns=["kind", "reasons", "messages"])
     frame = frame.astype({"kind": "str", "messages": "int64"})
-    kinds = frame.groupby("kind")["messages"].sum().reindex(list(KINDS), fill_value=0)
+    kinds = frame.groupby("kind")["messages"].sum().reindex(list(PROBLEM_KINDS), fill_value=0)
     apart = frame.explode("reasons").rename(columns={"reasons": "reason"})
     apart["reason"] = apart["reason"].fillna("no reason noted").astype("str")
     counts = apart.groupby(["kind", "reason"])["messages"].sum().reset_index()
     return MailProblems(
-        by_kind={kind: int(kinds[kind]) for kind in KINDS},
+        by_kind={kind: int(kinds[kind]) for kind in PROBLEM_KINDS},
         by_reason=counts.sort_values("messages", ascending=False, kind="stable").reset_index(drop=True),
     )
 

@@ -15,8 +15,8 @@ User names may hold `@` and %-escapes. IMAP addresses take options, `?ca=PATH&au
 | auth=xoauth2, auth=oauthbearer | what the credential gives is an OAuth 2.0 access token and no password |
 | compress=yes, compress=no | COMPRESS=DEFLATE wherever offered, or never; without it: unless the server is local |
 
-Parsing never looks at the disk, so that a
-worker can read the address of an archive that has gone away; `check_address` does.
+Parsing never looks at the disk, so that a worker can read the address of an archive that has gone away;
+`check_address` does.
 """
 
 from __future__ import annotations

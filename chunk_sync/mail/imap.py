@@ -12,8 +12,8 @@ from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
-from chunk_sync.domain.listing import NO_UIDS, Changes, FlagTable
-from chunk_sync.domain.spans import Span, UidRange, UidSet
+from chunk_sync.domain.listing import Changes, FlagTable
+from chunk_sync.domain.spans import NO_UIDS, Span, UidRange, UidSet
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail import imap_dialogue as dialogue
 from chunk_sync.mail.imap_errors import Stage, translated
@@ -112,16 +112,12 @@ class ImapSource:
     def changes(self, snapshot: Snapshot, up_to: int, since_modseq: int) -> Changes:
         """Tell what changed: by the server's own count of changes, or from the flags of all messages."""
         wire = self._open(snapshot.folder.key, snapshot.uidvalidity)
-        flags = FlagTable()
+        flags, vanished = FlagTable(), NO_UIDS
         # A count that went down was begun anew: it says nothing about what we know.
-        if not 0 < since_modseq <= snapshot.highest_modseq:
+        since = since_modseq if since_modseq <= snapshot.highest_modseq else 0
+        if not since or since < snapshot.highest_modseq:
             with translated(Stage.FETCH, self._secrets):
-                dialogue.ask_flags(wire, up_to, flags)
-            return Changes(flags)
-        vanished = NO_UIDS
-        if since_modseq < snapshot.highest_modseq:
-            with translated(Stage.FETCH, self._secrets):
-                vanished = dialogue.ask_flags(wire, up_to, flags, since_modseq)
+                vanished = dialogue.ask_flags(wire, up_to, flags, since)
         return Changes(flags, vanished)
 
     def existing(self, snapshot: Snapshot) -> UidSet:

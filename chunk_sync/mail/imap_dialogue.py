@@ -6,16 +6,15 @@ others, new arrivals) are passed over, doubled ones and other people's UIDs too.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from chunk_sync.domain.listing import NO_UIDS, FlagTable
-from chunk_sync.domain.spans import UidRange, UidSet
-from chunk_sync.mail.imap_errors import ServerRefused
+from chunk_sync.domain.listing import FlagTable
+from chunk_sync.domain.spans import NO_UIDS, UidRange, UidSet
+from chunk_sync.mail.imap_errors import ServerRefused, declinable
 from chunk_sync.mail.imap_names import FolderName, decode_modified_utf7, encode_modified_utf7, readable_name
 from chunk_sync.mail.imap_reply import (
     Fetched,
@@ -78,7 +77,7 @@ def list_folders(wire: ImapWire) -> list[FolderName]:
         if folder is not None and folder.name and not folder.attributes & _NO_MAIL:
             listed.append(folder)
     if namespaces is not None:
-        with contextlib.suppress(ServerRefused):  # then there are none
+        with declinable():  # then there are none
             for reply in wire.replies(namespaces):
                 foreign += parse_foreign_namespaces(reply)
     names = [_folder_name(wire, folder, foreign) for folder in listed]
@@ -156,15 +155,14 @@ def ask_flags(wire: ImapWire, last: int, flags: FlagTable, since_modseq: int = 0
 
     Returns what has vanished since then, as far as the server says so (QRESYNC).
     """
-    since = ""
+    since, vanished = "", list[UidRange]()
     if since_modseq:
         since = f" (CHANGEDSINCE {since_modseq}{' VANISHED' if 'QRESYNC' in wire.enabled else ''})"
-    vanished: list[UidRange] = []
     for reply in wire.replies(wire.start(f"UID FETCH 1:{last} ({_flag_items(wire)}){since}")):
         wire.extend(_SECONDS_A_LISTED_MESSAGE)
         fetched = parse_fetch(reply)
         if fetched is None:
-            vanished += (parse_vanished(reply) or NO_UIDS).ranges
+            vanished += (parse_vanished(reply) or NO_UIDS).ranges if since else ()
         elif fetched.uid and fetched.uid <= last and fetched.flags is not None:
             flags.add(fetched.uid, fetched.flags)
     return UidSet.joined(vanished).up_to(last)

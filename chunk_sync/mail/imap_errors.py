@@ -53,6 +53,16 @@ class ServerRefused(Exception):
         return self.code == "MESSAGELIMIT"
 
 
+@contextmanager
+def declinable() -> Iterator[None]:
+    """Do without what a server offers and then refuses; its farewell is no refusal and goes on."""
+    try:
+        yield
+    except ServerRefused as refused:
+        if refused.kind == "BYE":
+            raise
+
+
 _BY_CODE: dict[str, ErrorCategory] = {
     "AUTHENTICATIONFAILED": _C.AUTH,
     "EXPIRED": _C.AUTH,

@@ -17,7 +17,7 @@ from typing import Self
 
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail import imap_dialogue as dialogue
-from chunk_sync.mail.imap_errors import ServerRefused, Stage, translated
+from chunk_sync.mail.imap_errors import ServerRefused, Stage, declinable, translated
 from chunk_sync.mail.imap_names import with_roles
 from chunk_sync.mail.imap_reply import parse_exists, parse_list, status_code
 from chunk_sync.mail.imap_session import Account, log_in
@@ -151,32 +151,25 @@ class ImapListener:
         """Ask for news of all folders; returns whether the server will tell them."""
         if "NOTIFY" not in wire.capabilities:
             return False
-        with translated(Stage.LISTEN, self._account.spellings):
-            try:
-                wire.run(_NOTIFY)
-            except ServerRefused as refused:
-                if refused.kind == "BYE":
-                    raise
-                return False
-        return True
+        with translated(Stage.LISTEN, self._account.spellings), declinable():
+            wire.run(_NOTIFY)
+            return True
+        return False
 
     def _idles(self, wire: ImapWire, key: str) -> bool:
         """Open a folder and begin IDLE there; returns whether the server does that, else the folder is open."""
         self._examine(wire, key)
         if "IDLE" not in wire.capabilities:
             return False
-        with translated(Stage.LISTEN, self._account.spellings):
+        with translated(Stage.LISTEN, self._account.spellings), declinable():
             try:
                 self._begin_idle(wire)
-            except ServerRefused as refused:
-                if refused.kind == "BYE":
-                    raise
-                return False
             except TimeoutError:  # something in between may know IDLE by its name only
                 self.close()
                 self._examine(self._log_in(), key)
                 return False
-        return True
+            return True
+        return False
 
     def _examine(self, wire: ImapWire, key: str) -> None:
         with translated(Stage.SELECT, self._account.spellings):

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from chunk_sync.domain.spans import UidSet
+from chunk_sync.domain.spans import NO_UIDS, UidSet
 from chunk_sync.mail.dates import parse_internal_date
 from chunk_sync.mail.imap_names import readable_name
 from chunk_sync.mail.imap_tokens import Literal, Reply, ReplyError, Token
@@ -92,7 +92,7 @@ def parse_search(reply: Reply) -> UidSet | None:
     if not _ESEARCH.match(text):
         return None
     found = _ALL.search(text)
-    return _uid_set(found[1]) if found else UidSet(())
+    return _uid_set(found[1]) if found else NO_UIDS
 
 
 def parse_vanished(reply: Reply) -> UidSet | None:
@@ -101,10 +101,10 @@ def parse_vanished(reply: Reply) -> UidSet | None:
     return _uid_set(match[1]) if match else None
 
 
-def parse_capabilities(reply: Reply) -> tuple[str, ...] | None:
-    """Read `* CAPABILITY IMAP4rev1 …`, or `* ENABLED …`, in capitals; None for any other reply."""
+def parse_capabilities(reply: Reply, kind: str = "CAPABILITY") -> tuple[str, ...] | None:
+    """Read `* CAPABILITY IMAP4rev1 …`, or of another kind `* ENABLED …`, in capitals; None for any other reply."""
     words = reply.texts[0].decode("ascii", "replace").upper().split()
-    return tuple(words[2:]) if words[1:2] in (["CAPABILITY"], ["ENABLED"]) else None
+    return tuple(words[2:]) if words[1:2] == [kind] else None
 
 
 def parse_foreign_namespaces(reply: Reply) -> tuple[bytes, ...]:

@@ -6,14 +6,13 @@ What a server merely offers (ID, ENABLE, COMPRESS) is asked for and done without
 from __future__ import annotations
 
 import base64
-import contextlib
 import imaplib
 import re
 from dataclasses import dataclass
 
 from chunk_sync import __version__
 from chunk_sync.errors import ProviderError
-from chunk_sync.mail.imap_errors import ServerRefused, Stage, translated
+from chunk_sync.mail.imap_errors import ServerRefused, Stage, declinable, translated
 from chunk_sync.mail.imap_reply import parse_capabilities
 from chunk_sync.mail.imap_wire import Endpoint, ImapWire, from_imaplib
 
@@ -101,13 +100,12 @@ def introduce(wire: ImapWire, endpoint: Endpoint) -> None:
     if any(asked) and "ENABLE" in offered:
         started.append(wire.start(f"ENABLE {' '.join(filter(None, asked))}"))
     for tag in started:
-        with contextlib.suppress(ServerRefused):
+        with declinable():
             for reply in wire.replies(tag):
-                if reply.texts[0][2:10].upper() == b"ENABLED ":
-                    wire.enabled |= frozenset(parse_capabilities(reply) or ())
+                wire.enabled |= frozenset(parse_capabilities(reply, "ENABLED") or ())
     wanted_here = endpoint.compress if endpoint.compress is not None else not endpoint.is_loopback
     if wanted_here and "COMPRESS=DEFLATE" in offered:
-        with contextlib.suppress(ServerRefused):
+        with declinable():
             wire.run("COMPRESS DEFLATE")
             wire.begin_compression()
 
@@ -125,5 +123,6 @@ def _sasl_name(name: str) -> str:
 def _refresh_capabilities(wire: ImapWire) -> None:
     """Ask for the capabilities again: they change with TLS and with the login."""
     for reply in wire.replies(wire.start("CAPABILITY")):
-        if reply.texts[0][2:13].upper() == b"CAPABILITY ":
-            wire.capabilities = parse_capabilities(reply) or ()
+        capabilities = parse_capabilities(reply)
+        if capabilities is not None:
+            wire.capabilities = capabilities

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, Self
 
 from chunk_sync.domain.listing import Changes
-from chunk_sync.domain.spans import Span, UidSet
+from chunk_sync.domain.spans import NO_UIDS, Span, UidSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +147,4 @@ class SourceWithoutUids:
     def existing(self, snapshot: Snapshot) -> UidSet:
         """Know of none: nothing of such a source is asked for by UID."""
         del self, snapshot
-        return UidSet(())
+        return NO_UIDS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from chunk_sync.errors import UsageError
 from chunk_sync.store.database import Database, query
-from chunk_sync.store.mailboxes import Mailbox
+from chunk_sync.store.mailboxes import Mailbox, insert_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,4 @@ def hint_change(database: Database, mailbox: Mailbox, *, hinted_by: str) -> Hint
             return HintOutcome(None, found["is_wanted"])
         asked = {"mailbox": found["name"], "tenant": found["tenant"], "sync_type": "incremental"}
         unbounded = {"sync_from": None, "sync_to": None, "priority": None}
-        row = conn.execute(query("job_request"), asked | unbounded | {"requested_by": hinted_by}).fetchone()
-        assert row is not None  # noqa: S101 - a function call
-        job = conn.execute("SELECT id FROM sync_jobs WHERE public_id = %s", (row["public_id"],)).fetchone()
-        assert job is not None  # noqa: S101 - inserted in this transaction
-    return HintOutcome(job["id"])
+        return HintOutcome(insert_request(conn, asked | unbounded | {"requested_by": hinted_by}).job_id)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
 
 from chunk_sync.errors import UsageError
-from chunk_sync.store.database import Database, Row
+from chunk_sync.store.database import Connection, Database, Row, query
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,23 @@ def request_sync(
         "requested_by": requested_by,
     }
     try:
-        requested = database.rows("job_request", parameters)[0]
+        with database.transaction() as conn:
+            return insert_request(conn, parameters)
     except psycopg.errors.CheckViolation as error:
         message = "priority goes from 1 (last) to 30 (first), and --since must lie before --until"
         raise UsageError(message) from error
-    row = database.execute(
-        "SELECT id, sync_type::text, priority FROM sync_jobs WHERE public_id = %s", (requested["public_id"],)
-    )[0]
-    return SyncRequest(row["id"], str(requested["public_id"]), row["sync_type"], row["priority"])
+
+
+def insert_request(conn: Connection, parameters: Mapping[str, object]) -> SyncRequest:
+    """Ask for a sync in a transaction of the caller's; `parameters` are those of sql/queries/job_request."""
+    requested = conn.execute(query("job_request"), parameters).fetchone()
+    assert requested is not None  # noqa: S101 - a function call
+    public_id = requested["public_id"]
+    row = conn.execute(
+        "SELECT id, sync_type::text, priority FROM sync_jobs WHERE public_id = %s", (public_id,)
+    ).fetchone()
+    assert row is not None  # noqa: S101 - inserted in this transaction
+    return SyncRequest(row["id"], str(public_id), row["sync_type"], row["priority"])
 
 
 def _list(

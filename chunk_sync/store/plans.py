@@ -6,12 +6,16 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from chunk_sync.domain.chunks import ChunkPlan
 from chunk_sync.domain.listing import Changes
 from chunk_sync.domain.spans import UidSet
 from chunk_sync.errors import ErrorCategory
 from chunk_sync.store.database import Connection, Database, query
+from chunk_sync.store.message_rows import JOINT
+
+T = TypeVar("T")
 
 _FLAGS_A_STATEMENT = 10_000
 _CHUNKS_A_STATEMENT = 1_000
@@ -131,13 +135,15 @@ def folder_cursors(database: Database, mailbox_id: int) -> dict[str, FolderCurso
     }
 
 
-def known_messages(database: Database, folder_id: int, uidvalidity: int, without: UidSet) -> tuple[int, int]:
-    """Count a folder's messages: those that ever landed, and those that should be there but for some UIDs."""
-    row = database.row(
-        "plan_live", {"folder_id": folder_id, "uidvalidity": uidvalidity, "vanished": _multirange(without)}
-    )
-    assert row is not None  # noqa: S101 - an aggregate
-    return row["known"], row["live"]
+def has_landed(database: Database, folder_id: int, uidvalidity: int) -> bool:
+    """Tell whether anything of a folder's epoch has ever landed, or is quarantined."""
+    return bool(database.rows("plan_landed", {"folder_id": folder_id, "uidvalidity": uidvalidity}))
+
+
+def count_live(database: Database, folder_id: int, uidvalidity: int, without: UidSet) -> int:
+    """Count the messages that should be in a folder, but for some UIDs; reads all that we know of it."""
+    parameters = {"folder_id": folder_id, "uidvalidity": uidvalidity, "vanished": _multirange(without)}
+    return database.rows("plan_live", parameters)[0]["live"]
 
 
 def fail_plan(
@@ -207,10 +213,9 @@ class PlanWriter:
         """Bring flags and deletions up to date; returns how many messages changed flags, and how many went or came."""
         place = {"folder_id": folder_id, "uidvalidity": uidvalidity}
         flags = vanished = 0
-        table = iter(changes.flags)
-        while batch := list(itertools.islice(table, _FLAGS_A_STATEMENT)):
+        for batch in _batches(changes.flags, _FLAGS_A_STATEMENT):
             uids = [uid for uid, _ in batch]
-            joined = ["\x1f".join(names) for _, names in batch]
+            joined = [JOINT.join(names) for _, names in batch]
             flags += self._conn.execute(query("plan_flags"), place | {"uids": uids, "flags": joined}).rowcount
         for name, uids in (("plan_vanished", changes.vanished or None), ("plan_existing", changes.existing)):
             if uids is not None:
@@ -295,8 +300,8 @@ def _multirange(uids: UidSet) -> str:
     return "{" + ",".join(f"[{low},{high + 1})" for low, high in uids.ranges) + "}"
 
 
-def _batches(chunks: Iterable[ChunkPlan], size: int) -> Iterator[list[ChunkPlan]]:
-    rest = iter(chunks)
+def _batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(things)
     while batch := list(itertools.islice(rest, size)):
         yield batch
 

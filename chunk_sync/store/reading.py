@@ -8,20 +8,14 @@ from typing import Any
 
 from chunk_sync.errors import UsageError
 from chunk_sync.store.database import Database, Row
+from chunk_sync.store.message_rows import AttachmentRow
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """An attachment's metadata; `size` and `sha256` are those of its decoded content."""
+class Attachment(AttachmentRow):
+    """An attachment's metadata as it landed, and whose it is."""
 
     message_id: int
-    part: str
-    filename: str | None
-    content_type: str
-    content_id: str | None
-    size: int
-    sha256: bytes
-    is_inline: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +47,9 @@ class ReadableMessage:
     has_html: bool
 
 
+PROBLEM_KINDS = ("unparsable", "defective", "quarantined")
+
+
 @dataclass(frozen=True, slots=True)
 class MailProblem:
     """A message that is `unparsable`, `defective` or `quarantined`; of these the last has no `message_id`."""
@@ -76,7 +73,7 @@ def message_attachments(database: Database, message_id: int) -> list[Attachment]
     rows = database.rows("message_attachments", {"message_id": message_id})
     if not rows:
         raise _no_message(message_id)
-    return [Attachment(message_id, **row) for row in rows if row["part"] is not None]
+    return [Attachment(message_id=message_id, **row) for row in rows if row["part"] is not None]
 
 
 def kept_bytes(database: Database, message_id: int) -> KeptBytes:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-import zstandard
-
 from chunk_sync.store.database import Database, Row, query
+from chunk_sync.store.message_rows import unpacked
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,5 @@ def _hash(row: Row) -> bytes | None:
         return row["raw_sha256"]
     if row["data"] is None:
         return None
-    try:
-        raw = zstandard.decompress(row["data"]) if row["codec"] == "zstd" else row["data"]
-    except zstandard.ZstdError:
-        return b""  # equal to no hash: reported as different
-    return hashlib.sha256(raw).digest()
+    raw = unpacked(row["codec"], row["data"])
+    return b"" if raw is None else hashlib.sha256(raw).digest()  # b"" equals no hash: reported as different

@@ -8,13 +8,10 @@ from pathlib import Path
 import chunk_sync.definitions  # noqa: F401 - a run's process has Dagster in it
 from chunk_sync.engine.connect import source_opener
 from chunk_sync.engine.memory import peak_memory
-from chunk_sync.engine.plan_job import plan_job
-from chunk_sync.engine.range_run import RunRequest, start_run
 from chunk_sync.engine.run_chunks import Parts
-from chunk_sync.engine.worker import Worker
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database
-from chunk_sync.store.mailboxes import request_sync
+from chunk_sync_tests.syncing import sync_once
 
 
 def main(dsn: str, home: str, mailbox: str) -> None:
@@ -22,12 +19,7 @@ def main(dsn: str, home: str, mailbox: str) -> None:
     settings = Settings.read({"CHUNK_SYNC_HOME": home})
     with Database(dsn) as database:
         parts = Parts(database, settings, source_opener(settings))
-        job_id = request_sync(database, mailbox).job_id
-        with Worker(database, "planner", 60) as worker:
-            plan_job(database, settings, parts.open_mailbox, worker, job_id)
-        run = start_run(parts, RunRequest("run"))
-        run.process()
-        run.close()
+        sync_once(parts, mailbox)
     sys.stdout.write(f"{peak_memory()}\n")
 
 

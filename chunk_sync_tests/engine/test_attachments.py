@@ -24,7 +24,7 @@ LETTER = TOP + multipart(b"\r\nhello", PDF)
 
 def attachment(name: str | None) -> Attachment:
     """Metadata of an attachment that nobody reads."""
-    return Attachment(5, "2.1", name, "application/pdf", None, 3, b"", is_inline=False)
+    return Attachment("2.1", name, "application/pdf", None, 3, b"", is_inline=False, message_id=5)
 
 
 def test_every_attachment_is_what_its_metadata_says(database: Database) -> None:

@@ -13,17 +13,15 @@ import zstandard
 
 from chunk_sync.demo.mailbox import iter_messages
 from chunk_sync.engine.connect import source_opener
-from chunk_sync.engine.plan_job import plan_job
-from chunk_sync.engine.range_run import RunRequest, start_run
 from chunk_sync.engine.run_chunks import Parts
 from chunk_sync.engine.verify import verify_mailbox
-from chunk_sync.engine.worker import Worker
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database
-from chunk_sync.store.mailboxes import Mailbox, add_mailbox, request_sync
+from chunk_sync.store.mailboxes import Mailbox, add_mailbox
 from chunk_sync_tests.factory import job_row
 from chunk_sync_tests.servers.dovecot import DovecotServer
 from chunk_sync_tests.servers.process import ImapServer
+from chunk_sync_tests.syncing import sync_once
 
 _MBSYNC = """
 IMAPAccount lab
@@ -74,13 +72,7 @@ def connect(parts: Parts, server: ImapServer, tmp_path: Path, address: str | Non
 
 def sync(parts: Parts) -> dict[str, object]:
     """Request, plan and run a sync; the job's row."""
-    job_id = request_sync(parts.database, "box").job_id
-    with Worker(parts.database, "planner", 60) as worker:
-        plan_job(parts.database, parts.settings, parts.open_mailbox, worker, job_id)
-    run = start_run(parts, RunRequest("run"))
-    run.process()
-    run.close()
-    return job_row(parts.database, job_id)
+    return job_row(parts.database, sync_once(parts, "box"))
 
 
 def landed(database: Database) -> dict[str, list[str]]:

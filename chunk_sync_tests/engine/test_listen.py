@@ -19,11 +19,8 @@ import pytest
 from chunk_sync.engine import listen
 from chunk_sync.engine.connect import source_opener
 from chunk_sync.engine.listen import Listening, listener_maker, wait_before
-from chunk_sync.engine.plan_job import plan_job
-from chunk_sync.engine.range_run import RunRequest, start_run
 from chunk_sync.engine.run_chunks import Parts
 from chunk_sync.engine.verify import verify_mailbox
-from chunk_sync.engine.worker import Worker
 from chunk_sync.errors import DatabaseUnavailable, ErrorCategory, ProviderError, UsageError
 from chunk_sync.mail.imap_listen import Manner
 from chunk_sync.settings import Settings
@@ -36,6 +33,7 @@ from chunk_sync_tests.factory import make_mailbox, open_worker
 from chunk_sync_tests.fake_source import START
 from chunk_sync_tests.servers.dovecot import DovecotServer
 from chunk_sync_tests.servers.process import wait_until
+from chunk_sync_tests.syncing import plan, run_due
 
 SEEN = "\\Seen"
 NEWS = None
@@ -395,11 +393,8 @@ def parts(database: Database, tmp_path: Path) -> Parts:
 def work_off(parts: Parts) -> None:
     """Plan and run all that waits, as `up` does."""
     for job in waiting(parts.database):
-        with Worker(parts.database, f"planner-{job['id']}", 60) as worker:
-            plan_job(parts.database, parts.settings, parts.open_mailbox, worker, int(str(job["id"])))
-        run = start_run(parts, RunRequest(f"run-{job['id']}"))
-        run.process()
-        run.close()
+        plan(parts, int(str(job["id"])))
+        run_due(parts, f"run-{job['id']}")
 
 
 def test_mail_of_a_real_server_lands_as_it_arrives(dovecot_server: DovecotServer, parts: Parts, tmp_path: Path) -> None:

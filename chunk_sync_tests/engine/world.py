@@ -6,16 +6,15 @@ import dataclasses
 from pathlib import Path
 
 from chunk_sync.domain.chunks import ChunkOutcome
-from chunk_sync.engine.plan_job import PlanOutcome, plan_job
-from chunk_sync.engine.range_run import RunRequest, start_run
+from chunk_sync.engine.plan_job import PlanOutcome
 from chunk_sync.engine.run_chunks import Parts
 from chunk_sync.engine.verify import FolderVerdict, verify_mailbox
-from chunk_sync.engine.worker import Worker
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import Mailbox, request_sync
 from chunk_sync_tests.factory import make_mailbox
 from chunk_sync_tests.fake_source import FakeMailbox
+from chunk_sync_tests.syncing import plan, run_due
 
 
 class World:
@@ -39,16 +38,11 @@ class World:
 
     def plan(self, job_id: int) -> PlanOutcome | None:
         """Plan a job as a plan run does."""
-        with Worker(self.database, f"plan-{job_id}", 60) as worker:
-            return plan_job(self.database, self.parts.settings, self.parts.open_mailbox, worker, job_id)
+        return plan(self.parts, job_id)
 
     def run(self, run_id: str = "run", keys: list[str] | None = None) -> list[ChunkOutcome]:
         """Run whatever is due, or the named partitions."""
-        run = start_run(self.parts, RunRequest(run_id, keys or []))
-        try:
-            return run.process()
-        finally:
-            run.close()
+        return run_due(self.parts, run_id, keys or [])
 
     def sync(self, **wishes: object) -> int:
         """Request, plan and run; returns the job."""

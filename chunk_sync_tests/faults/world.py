@@ -18,16 +18,15 @@ import zstandard
 
 from chunk_sync.domain.spans import UidSet
 from chunk_sync.engine.connect import source_opener
-from chunk_sync.engine.plan_job import PlanOutcome, plan_job
-from chunk_sync.engine.range_run import RunRequest, start_run
+from chunk_sync.engine.plan_job import PlanOutcome
 from chunk_sync.engine.run_chunks import Parts
-from chunk_sync.engine.worker import Worker
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync_tests.factory import job_row, move_clock
 from chunk_sync_tests.servers.fault_proxy import FaultProxy
 from chunk_sync_tests.servers.process import ImapServer
+from chunk_sync_tests.syncing import plan, run_due
 
 FOLDERS = {"INBOX": 60, "Work": 40, "Sent": 20}
 TOTAL = sum(FOLDERS.values())
@@ -120,16 +119,11 @@ class World:
 
     def plan(self, job_id: int) -> PlanOutcome | None:
         """Plan a job as a plan run does."""
-        with Worker(self.database, f"plan-{job_id}", 60) as worker:
-            return plan_job(self.database, self.parts.settings, self.parts.open_mailbox, worker, job_id)
+        return plan(self.parts, job_id)
 
     def run(self) -> None:
         """Run whatever is due."""
-        run = start_run(self.parts, RunRequest("run"))
-        try:
-            run.process()
-        finally:
-            run.close()
+        run_due(self.parts)
 
     def planned(self, sync_type: str | None = None) -> int:
         """Ask for a sync and plan it; returns the job."""
