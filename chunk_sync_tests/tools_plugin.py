@@ -7,12 +7,15 @@ Without the program they are left out and counted aloud at the end. With `--requ
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from chunk_sync.cli.testing import TOOLS
 
 _NOT_RUN = pytest.StashKey[Counter[str]]()
+_OUTPUT = "not_run"
+"""The same in what a worker of pytest-xdist gives back: it is the workers that collect."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +43,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise pytest.UsageError("; ".join(_lines(config)))
     config.hook.pytest_deselected(items=list(left_out))
     items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell whoever started this worker what it left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_OUTPUT] = dict(session.config.stash[_NOT_RUN])
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_testnodedown(node: Any) -> None:
+    """Hear what a worker left out; each of them collects everything."""
+    node.config.stash[_NOT_RUN] |= Counter(getattr(node, "workeroutput", {}).get(_OUTPUT, {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

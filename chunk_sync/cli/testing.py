@@ -23,8 +23,9 @@ import typer
 
 from chunk_sync.errors import UsageError
 from chunk_sync.local.pg_binaries import OLDEST_MAJOR
-from chunk_sync.settings import PROJECT_ROOT, environment
+from chunk_sync.settings import PROJECT_ROOT, TEST_DSN, environment, variable
 
+TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup"]
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # not on an ordinary user's PATH
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/chunk-sync.conf")
 """Where Debian's PostgreSQL packages are told, while they are installed, to make and start no server of their own."""
@@ -109,7 +110,8 @@ def test(
 def run_tests(args: Sequence[str], *, install_tools: bool, postgres: int | None = None) -> NoReturn:
     """Become pytest. With `install_tools` every tool is installed first, and its tests must run.
 
-    `postgres` is the major version of the server that the tests' databases live on; it must be installed.
+    `postgres` is the major version of the server that the tests' databases live on; it must be installed. The whole
+    suite is run by two processes, each with a server of its own; with arguments by one, unless they say `-n`.
     """
     if importlib.util.find_spec("pytest") is None:
         message = f"pytest is not installed: run {PROJECT_ROOT}/chunk-sync test, which installs it"
@@ -117,6 +119,8 @@ def run_tests(args: Sequence[str], *, install_tools: bool, postgres: int | None 
     if install_tools:
         _install_tools()
     options = ["--require-tools"] if install_tools else []
+    if not args and variable(TEST_DSN) is None:  # a server that is given is shared, its roles too
+        options += TWO_PROCESSES
     if postgres is not None:
         options += ["--postgres-bin", _postgres_folder(postgres)]
     os.chdir(PROJECT_ROOT)

@@ -18,9 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from chunk_sync.errors import ChunkSyncError, UsageError
 from chunk_sync.local.database import Database, dagster_environment, database, embedded_database
-from chunk_sync.local.ports import HOST, choose_private_port, choose_web_port
+from chunk_sync.local.ports import HOST, choose_private_port, choose_web_port, is_free
 from chunk_sync.local.processes import session_members, start_child, stop_sessions, tail
 from chunk_sync.local.signals import uninterrupted
 from chunk_sync.local.state import FileLock, prepare_home, usable
@@ -99,6 +101,24 @@ class Service:
         self._start_at = now + pause
         return False
 
+    def ended(self) -> bool:
+        """Tell whether the process has ended and waits to be started again."""
+        return self._start_at is not None
+
+    def listens(self, port: int) -> bool:
+        """Tell whether it is this process that listens on a port: another may have been faster to take it."""
+        if self._process is None or self._process.poll() is not None:
+            return False
+        try:
+            sockets = psutil.Process(self._process.pid).net_connections(kind="tcp4")
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+
+    def give(self, command: Sequence[str]) -> None:
+        """Change the command that the next start runs."""
+        self._command = [sys.executable, "-m", *command]
+
     def reap(self) -> None:
         """Collect the exit code of a process that was stopped."""
         if self._process:
@@ -124,6 +144,8 @@ class Stack:
         self._port = port
         self._definitions = definitions
         self._services: list[Service] = []
+        self._webserver: Service | None = None
+        self._web_port = 0
         self._server_limit = RestartLimit(deaths=5)
 
     @property
@@ -154,16 +176,17 @@ class Stack:
     def start_services(self) -> None:
         """Start Dagster's three processes, side by side; returns at once."""
         home = self.settings.home
-        port = choose_web_port(self._port)
+        if not self.url:  # nobody knows it yet
+            self._web_port = choose_web_port(self._port)
         grpc_port = choose_private_port()
-        self.url = f"http://{HOST}:{port}"
         with usable(home):
-            workspace = _write_workspace(home, grpc_port)
+            _write_workspace(self._workspace, grpc_port)
             self._logs.mkdir(exist_ok=True)
+            self._webserver = self._service("webserver", _webserver(self._workspace, self._web_port))
             self._services = [
                 self._service("code-server", _code_server(self._definitions, grpc_port)),
-                self._service("webserver", _webserver(workspace, port)),
-                self._service("daemon", _daemon(workspace)),
+                self._webserver,
+                self._service("daemon", _daemon(self._workspace)),
             ]
             self._start_all()
 
@@ -172,8 +195,11 @@ class Stack:
 
         Raises ChunkSyncError when they do not load.
         """
-        if not definitions_loaded(self.url):
+        address = f"http://{HOST}:{self._web_port}"
+        webserver = self._webserver
+        if webserver is None or not webserver.listens(self._web_port) or not definitions_loaded(address):
             return False
+        self.url = address
         self._lock.write(self.url)
         return True
 
@@ -181,9 +207,14 @@ class Stack:
         """Start again what died. Raises ChunkSyncError when it keeps dying, with the end of its log."""
         with uninterrupted(), usable(self.settings.home):
             self._check_server()
+            self._check_port()
             started = [service.check(time.monotonic()) for service in self._services]
             if any(started):
                 self._note_sessions()
+
+    @property
+    def _workspace(self) -> Path:
+        return self.settings.home / "workspace.yaml"
 
     @property
     def _logs(self) -> Path:
@@ -210,6 +241,15 @@ class Stack:
             self.database = found
             self._stop_services()
             self.start_services()
+
+    def _check_port(self) -> None:
+        """Let the webserver try another port when somebody else took its own, unless a person knows that one."""
+        webserver = self._webserver
+        if webserver is None or self.url or self._port is not None or not webserver.ended():
+            return
+        if not is_free(self._web_port):
+            self._web_port = choose_web_port(None)
+            webserver.give(_webserver(self._workspace, self._web_port))
 
     def _service(self, name: str, command: Sequence[str]) -> Service:
         log = self._logs / f"{name}.log"
@@ -268,11 +308,9 @@ def _only_one(path: Path) -> FileLock:
     return _OnlyOne(path)
 
 
-def _write_workspace(home: Path, grpc_port: int) -> Path:
+def _write_workspace(path: Path, grpc_port: int) -> None:
     server = {"host": HOST, "port": grpc_port, "location_name": _LOCATION}
-    path = home / "workspace.yaml"
     path.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))  # JSON is YAML
-    return path
 
 
 def _code_server(definitions: str, port: int) -> list[str]:

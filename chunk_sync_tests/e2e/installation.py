@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import psutil
+import pytest
 
 from chunk_sync.settings import HOME, PROJECT_ROOT, environment
 from chunk_sync.store.database import Database
@@ -21,6 +22,8 @@ from chunk_sync.store.status import JobStatus, job_statuses
 T = TypeVar("T")
 COMMAND = (sys.executable, "-P", "-m", "chunk_sync.cli.main")
 START_SECONDS = 120.0
+ONE_AT_A_TIME = pytest.mark.xdist_group("installations")
+"""For all that starts one: two at once take twice the time, while tests of another kind mostly wait."""
 
 
 def run_cli(

@@ -1,7 +1,7 @@
 """A stand-in for one of Dagster's processes: `python -m chunk_sync_tests.local.fake_service WAY...`.
 
-Ways: `die` at once, `stay`, `deaf` to SIGINT and SIGTERM, `worker` starts a run worker (a child that
-multiprocessing spawned) and waits for it when told to stop, `deaf-worker` one that hears nothing, `orphan` leaves
+Ways: `die` at once, `stay`, `listen` on a port, `deaf` to SIGINT and SIGTERM, `worker` starts a run worker (a child
+that multiprocessing spawned) and waits for it when told to stop, `deaf-worker` one that hears nothing, `orphan` leaves
 a deaf grandchild behind and dies.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ def main() -> None:
     sys.stdout.flush()
     if way == "die":
         sys.exit(3)
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[2]))) if way == "listen" else None
     if way == "deaf":
         be_deaf()
     if way == "orphan":
@@ -34,6 +36,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, lambda *_: (worker.join(), sys.exit(0)))
         worker.start()
     time.sleep(60)
+    del listener
 
 
 def work(way: str, report: str) -> None:

@@ -31,6 +31,7 @@ from chunk_sync.local.services import RestartLimit, Service, Stack
 from chunk_sync.local.webserver import definitions_loaded
 from chunk_sync.settings import PROJECT_ROOT, Settings, environment
 from chunk_sync_tests.postgres_plugin import scratch_folder
+from chunk_sync_tests.servers.process import free_ports
 
 FAKE = "chunk_sync_tests.local.fake_service"
 
@@ -45,8 +46,9 @@ def settings() -> Iterator[Settings]:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put fake services in the place of Dagster's."""
-    for name in ("_code_server", "_webserver", "_daemon"):
+    for name in ("_code_server", "_daemon"):
         monkeypatch.setattr(services, name, lambda *_: [FAKE, "stay"])
+    monkeypatch.setattr(services, "_webserver", lambda _, port: [FAKE, "listen", str(port)])
 
 
 def running(settings: Settings) -> list[psutil.Process]:
@@ -96,7 +98,7 @@ def test_second_up_is_told_where_the_first_is(settings: Settings, monkeypatch: p
         with pytest.raises(UsageError, match=r"^already running: it is starting$"):
             Stack(settings, port=None).__enter__()
         first.start_services()
-        assert first.ready()
+        keep(first, first.ready)
         with pytest.raises(UsageError, match=rf"^already running: {first.url}$"):
             Stack(settings, port=None).__enter__()
         first.check()
@@ -116,6 +118,19 @@ def test_other_commands_share_the_server(settings: Settings) -> None:
         assert alone.dsn == stack.dsn
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(libpq_url(alone.dsn))
+
+
+def test_a_port_that_another_took_is_left_to_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two stacks choose the same free port; the slower one takes the next and never tells the other's address."""
+    monkeypatch.setattr(services, "definitions_loaded", lambda _url: True)
+    with socket.create_server(("127.0.0.1", 0)) as stranger, Stack(settings, port=None) as stack:
+        ports = iter([stranger.getsockname()[1], *free_ports(1)])
+        monkeypatch.setattr(services, "choose_web_port", lambda _: next(ports))
+        stack.start_services()
+        assert not stack.ready()
+        keep(stack, stack.ready)
+        assert [] == list(ports)
+        assert stack.url not in {"", f"http://127.0.0.1:{stranger.getsockname()[1]}"}
 
 
 def test_wanted_port_in_use(settings: Settings) -> None:

@@ -61,6 +61,18 @@ def test_missing_tools_are_reported(suite: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*shell*")
 
 
+def test_two_processes_report_as_one(suite: pytest.Pytester) -> None:
+    """What each process of two left out is counted once."""
+    suite.makeconftest(
+        "from chunk_sync.cli.testing import TOOLS, Tool\n"
+        "TOOLS.update({name: Tool(name, programs=('no-such-program',)) for name in ('nothing', 'half', 'elsewhere')})\n"
+        "TOOLS['shell'] = Tool('shell', programs=('sh',))\n"
+    )
+    result = suite.runpytest_subprocess("-n", "2")
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["NOT RUN: 2 tests need nothing; install: *"])
+
+
 def test_required_tools_must_be_there(suite: pytest.Pytester) -> None:
     """With --require-tools a missing tool is a failure before any test."""
     result = suite.runpytest_inprocess("--require-tools")
@@ -186,8 +198,18 @@ def test_pytest_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
         [sys.executable, "-m", "pytest", "-k", "x"],
         ["installed"],
         [str(PROJECT_ROOT)],
-        [sys.executable, "-m", "pytest", "--require-tools"],
+        [sys.executable, "-m", "pytest", "--require-tools", "-n", "2", "--dist", "loadgroup"],
     ]
+
+
+def test_a_server_that_is_given_is_used_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Roles are the server's, not a database's: two suites at once would be in each other's way."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _program, arguments: became.append(arguments))
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    monkeypatch.setenv("CHUNK_SYNC_TEST_DSN", "postgresql://somewhere/else")
+    run_tests([], install_tools=False)
+    assert [[sys.executable, "-m", "pytest"]] == became
 
 
 def test_command_hands_pytests_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
