@@ -3,14 +3,15 @@
 import dagster as dg
 
 from chunk_sync.defs.assets import mailboxes, planned_chunks, synced_emails
-from chunk_sync.defs.health import health_job, health_schedule, mail_problems, queue_health
+from chunk_sync.defs.health import health_job, health_schedule, mail_problems, mailbox_progress, queue_health
 from chunk_sync.defs.jobs import all_jobs
 from chunk_sync.defs.maintenance import maintenance, maintenance_schedule
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.defs.sensors import all_sensors
+from chunk_sync.defs.warm_start import fork_runs
 
 defs = dg.Definitions(
-    assets=[mailboxes, planned_chunks, synced_emails, queue_health, mail_problems],
+    assets=[mailboxes, planned_chunks, synced_emails, mailbox_progress, queue_health, mail_problems],
     jobs=[*all_jobs, health_job, maintenance],
     schedules=[health_schedule, maintenance_schedule],
     sensors=all_sensors,
@@ -18,3 +19,6 @@ defs = dg.Definitions(
     # Without this, every run from the UI starts a process per op.
     executor=dg.in_process_executor,
 )
+
+# In a code server only: its runs come from a process that has imported all of this once.
+fork_runs(__name__)

@@ -11,6 +11,7 @@
 | CHUNK_SYNC_PATIENCE_SECONDS | 60 | how long a run waits for a chunk of its own that is due again |
 | CHUNK_SYNC_RUN_THREADS | 2 | connections that one run opens to a mailbox |
 | CHUNK_SYNC_PARALLEL_RUNS | 2 | sync runs at the same time |
+| CHUNK_SYNC_LIVE_KEYS | 20000 | chunks that Dagster knows as partitions at once, 2000 to 100000 |
 | CHUNK_SYNC_CHUNK_MESSAGES | 200 | messages a chunk, 25 to 500 |
 | CHUNK_SYNC_CHUNK_BYTES | 16777216 | bytes a chunk, by the sizes that the source announces |
 | CHUNK_SYNC_MAX_MESSAGE_BYTES | 104857600 | larger messages are quarantined instead of stored |
@@ -57,6 +58,7 @@ class Settings:
     patience_seconds: float = 60.0
     run_threads: int = 2
     parallel_runs: int = 2
+    live_keys: int = 20_000
     chunk_messages: int = 200
     chunk_bytes: int = 16 << 20
     max_message_bytes: int = 100 << 20
@@ -83,6 +85,7 @@ class Settings:
             patience_seconds=number("CHUNK_SYNC_PATIENCE_SECONDS", cls.patience_seconds, 0, 3600),
             run_threads=int(number("CHUNK_SYNC_RUN_THREADS", cls.run_threads, 1, 16)),
             parallel_runs=int(number("CHUNK_SYNC_PARALLEL_RUNS", cls.parallel_runs, 1, 64)),
+            live_keys=int(number("CHUNK_SYNC_LIVE_KEYS", cls.live_keys, 2_000, 100_000)),
             chunk_messages=int(number("CHUNK_SYNC_CHUNK_MESSAGES", cls.chunk_messages, 25, 500)),
             chunk_bytes=int(number("CHUNK_SYNC_CHUNK_BYTES", cls.chunk_bytes, 1 << 10, 1 << 30)),
             max_message_bytes=int(number("CHUNK_SYNC_MAX_MESSAGE_BYTES", cls.max_message_bytes, 1 << 10, 1 << 30)),

@@ -119,7 +119,13 @@ class _FakeSource:
         self._mailbox.asked.append("existing")
         return UidSet.of(uid for uid in self._mailbox.folders[snapshot.folder.key] if uid < snapshot.uid_next)
 
-    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
+    def fetch(
+        self,
+        span: Span,
+        known: Collection[int] = (),
+        *,
+        eager: bool = False,  # noqa: ARG002 - there is no line
+    ) -> Iterator[RawMessage | KnownMessage]:
         if not self._mailbox.provider_ids and span.uidvalidity != self._mailbox.uidvalidity:
             message = "UIDVALIDITY changed"
             raise ProviderError(message, ErrorCategory.DATA_CONFLICT)

@@ -26,6 +26,13 @@ FIRST_SCREEN = 24
 # Dagster copies our sensors when it resolves them, and then warns of its own parameter.
 DAGSTERS_OWN = pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")
 PICTURES = {f"docs/images/{name}.png" for name in ("lineage", "partitions", "run", "health")}
+PICTURES |= {
+    f"docs/images/ui-{name}.png"
+    for name in (
+        *("launchpad", "run", "materialize", "failed", "backfill", "retry", "resync", "recover", "pause", "resume"),
+        *("prioritize", "cancel", "archive", "refused", "invented", "invented-run"),
+    )
+}
 DOCUMENTS = [
     *(PROJECT_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((PROJECT_ROOT / "docs").rglob("*.md")),
@@ -281,8 +288,8 @@ def test_every_relative_link_resolves(path: Path, target: str) -> None:
     assert not anchor or anchor in _anchors(file)
 
 
-def test_the_documents_show_the_four_pictures() -> None:
-    """README shows exactly these pictures, and they are there."""
+def test_the_documents_show_the_pictures() -> None:
+    """README and the page on the UI show exactly these pictures, and they are there."""
     shown = {
         (path.parent / target).resolve().relative_to(PROJECT_ROOT).as_posix()
         for path in DOCUMENTS

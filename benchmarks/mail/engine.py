@@ -21,7 +21,7 @@ from chunk_sync.engine.range_run import RunRequest, start_run
 from chunk_sync.engine.run_chunks import Parts
 from chunk_sync.engine.worker import Worker
 from chunk_sync.settings import Settings
-from chunk_sync.store import queue
+from chunk_sync.store import dispatches
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, get_mailbox, request_sync
 from chunk_sync.store.migrations import migrate
@@ -44,7 +44,7 @@ def work(wire: Wire) -> None:
     settings = Settings.read({"CHUNK_SYNC_HOME": wire.job["home"], **wire.job["settings"]})
     with Database(wire.dsn) as database:
         parts = Parts(database, settings, source_opener(settings))
-        queue.live_runs(database)  # connected
+        dispatches.live_runs(database)  # connected
         wire.say(ready=True)
         cpu = cpu_seconds()
         while (word := wire.word()) != "stop":
@@ -73,7 +73,10 @@ def _plan(parts: Parts, processes: int) -> dict[str, Any]:
         Slice(due, first, min(first + size, chunks) - 1, min(size, chunks - first), scattered=False)
         for first in range(0, chunks, size)
     ]
-    return {"job": job_id, "dispatches": [queue.add_dispatch(database, piece, _MARK_SECONDS) for piece in slices]}
+    return {
+        "job": job_id,
+        "dispatches": [dispatches.add_dispatch(database, piece, _MARK_SECONDS).id for piece in slices],
+    }
 
 
 def _run(parts: Parts, dispatches: Sequence[int]) -> None:

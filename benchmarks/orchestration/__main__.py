@@ -1,4 +1,4 @@
-"""`python -m benchmarks.orchestration [--chunks 200] [--single 8]`: what Dagster costs a chunk.
+"""`python -m benchmarks.orchestration [--chunks 200] [--single 8] [--parallel 1,2,4]`: what Dagster costs a chunk.
 
 A throw-away installation: embedded PostgreSQL (with fsync), webserver, daemon, code server, one process a run, as
 `./chunk-sync up` has them. Exit code 1 when the Partitions tab would be wrong about failed chunks.
@@ -16,12 +16,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
 
+from benchmarks.mail.usage import cpu_seconds
 from benchmarks.orchestration.definitions import CHUNK_MESSAGES, REFUSING, open_empty
 from benchmarks.orchestration.launch import Ended, ended, launch
 from chunk_sync.defs.ops import DISPATCH_TAG
@@ -35,7 +37,7 @@ from chunk_sync.local.ports import choose_private_port
 from chunk_sync.local.services import Stack
 from chunk_sync.local.signals import exit_on_signals
 from chunk_sync.settings import HOME, Settings
-from chunk_sync.store import queue
+from chunk_sync.store import dispatches
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync.store.migrations import migrate
@@ -78,7 +80,9 @@ class Bench:
 
     def run(self, job: DueJob, first: int, last: int) -> Timing:
         """Have one run over a range of chunks, as the dispatcher would ask for it."""
-        dispatch = queue.add_dispatch(self.database, Slice(job, first, last, last - first + 1, scattered=False), 600)
+        dispatch = dispatches.add_dispatch(
+            self.database, Slice(job, first, last, last - first + 1, scattered=False), 600
+        ).id
         tags = {
             DISPATCH_TAG: str(dispatch),
             _RANGE_START: partition_key(job.job_id, first),
@@ -102,7 +106,7 @@ class Bench:
 
 
 @contextmanager
-def installation() -> Iterator[Bench]:
+def installation(definitions: str = "benchmarks.orchestration.definitions") -> Iterator[Bench]:
     """Start everything in a folder that goes away again."""
     os.environ["CHUNK_SYNC_CHUNK_MESSAGES"] = str(CHUNK_MESSAGES)
     with tempfile.TemporaryDirectory(prefix="chunk-sync-benchmark-") as folder:
@@ -110,7 +114,7 @@ def installation() -> Iterator[Bench]:
         os.environ[HOME] = f"{folder}/home"
         settings = Settings.read()
         with (
-            Stack(settings, port=choose_private_port(), definitions="benchmarks.orchestration.definitions") as stack,
+            Stack(settings, port=choose_private_port(), definitions=definitions) as stack,
             Database(stack.dsn) as database,
         ):
             migrate(database)
@@ -139,6 +143,25 @@ def measure_singles(bench: Bench, runs: int) -> list[Timing]:
     """Have a run for each chunk, one after another."""
     job = bench.plan("single", runs)
     return [bench.run(job, index, index) for index in range(runs)]
+
+
+def measure_parallel(bench: Bench, chunks: int, parallel: int) -> None:
+    """Keep so many runs at work, each over a job's slice after the other, and print chunks a second."""
+    jobs = [bench.plan(f"parallel{parallel}-{n}", chunks * _ROUNDS) for n in range(parallel)]
+
+    def work(job: DueJob) -> list[Timing]:
+        return [bench.run(job, first, first + chunks - 1) for first in range(0, chunks * _ROUNDS, chunks)]
+
+    started, cpu = time.monotonic(), cpu_seconds(os.getpid())
+    with ThreadPoolExecutor(parallel) as pool:
+        timings = [timing for done in pool.map(work, jobs) for timing in done]
+    took, cpu, count = time.monotonic() - started, cpu_seconds(os.getpid()) - cpu, parallel * _ROUNDS * chunks
+    assert {timing.status for timing in timings} == {"SUCCESS"}, timings
+    print(
+        f"{f'{parallel} runs at a time':<26}{statistics.median(timing.wall for timing in timings):>8.2f} s a run"
+        f" {took / count * 1000:>9.1f} ms a chunk   {count / took:.1f} chunks a second,"
+        f" {cpu / count * 1000:.1f} ms of CPU a chunk without PostgreSQL's"
+    )
 
 
 def say(name: str, timings: Sequence[Timing], chunks: int) -> float:
@@ -173,9 +196,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.orchestration", description=__doc__)
     parser.add_argument("--chunks", type=int, default=200, help="chunks a run (200); a multiple of ten")
     parser.add_argument("--single", type=int, default=8, help="runs of one chunk each (8)")
+    parser.add_argument("--parallel", default="1,2,4", help="runs at a time, with commas (1,2,4); empty: none")
     options = parser.parse_args()
     if options.chunks < 10 or options.chunks % 10 or options.single < 1:
         parser.error("--chunks takes a multiple of ten, --single at least 1")
+    parallels = [int(count) for count in options.parallel.split(",") if count]
+    os.environ["CHUNK_SYNC_PARALLEL_RUNS"] = str(max([2, *parallels]))
     print(
         f"Dagster {dg.__version__}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, definitions imported in {import_seconds():.2f} s"
@@ -185,6 +211,8 @@ def main() -> int:
         together = say(f"one run, {options.chunks} chunks", measure_ranges(bench, options.chunks), options.chunks)
         apart = say(f"one run a chunk ({options.single})", measure_singles(bench, options.single), 1)
         print(f"ratio {apart / together:.0f}")
+        for parallel in parallels:
+            measure_parallel(bench, options.chunks, parallel)
         right = check_statuses(bench, options.chunks)
     return 0 if right else 1
 

@@ -3,7 +3,7 @@
 The benchmark asks for the runs itself, so that it knows when.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Self
 
 import dagster as dg
@@ -41,7 +41,7 @@ class EmptySource:
         """List what is not there."""
         return (ListedMessage(uid, 1000) for uid in range(above_uid + 1, snapshot.uid_next))
 
-    def fetch(self, span: Span) -> Iterator[RawMessage]:
+    def fetch(self, span: Span, known: Collection[int] = (), *, eager: bool = False) -> Iterator[RawMessage]:  # noqa: ARG002 - it has none
         """Fetch nothing, or refuse."""
         if self._refusing and min(span.uids) // CHUNK_MESSAGES % 10 == 0:
             message = "this chunk is refused"

@@ -1,4 +1,4 @@
-"""`mailbox add` and `mailbox list`."""
+"""`mailbox add`, `mailbox every` and `mailbox list`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import typer
 from rich.table import Table
 
 from chunk_sync.cli.session import Session, is_terminal, out, provider_failure, session
+from chunk_sync.domain.instants import parse_interval
 from chunk_sync.engine.credentials import reveal, seal
 from chunk_sync.errors import ProviderError, UsageError
 from chunk_sync.mail.address import MailboxAddress, check_address, parse_address
 from chunk_sync.mail.connect import open_source
-from chunk_sync.store.mailboxes import Mailbox, add_mailbox, list_mailboxes
+from chunk_sync.store.mailboxes import Mailbox, add_mailbox, get_mailbox, list_mailboxes, set_sync_every
 
 app = typer.Typer(help="Connect mailboxes.", no_args_is_help=True)
 
@@ -34,10 +35,12 @@ def add(
         Path | None, typer.Option(help="Read the password from this file, now and at each sync.")
     ] = None,
     check: Annotated[bool, typer.Option(help="Connect once before it is stored.")] = True,
+    every: Annotated[str, typer.Option(help="Sync it again so often: 15m, 2h, 1d; never: when asked.")] = "never",
 ) -> None:
     """Connect a mailbox. The password comes from a prompt, a variable or a file, never from the command line."""
     parsed = parse_address(address)
     check_address(parsed)
+    interval = parse_interval(every)
     with session() as opened:
         credential = _credential(opened, parsed, password_env, password_file)
         folders = tuple(folder) if folder else None
@@ -50,9 +53,23 @@ def add(
             credential=credential,
             folders=folders,
             tenant=tenant,
+            sync_every=interval,
         )
     found = "" if count is None else f", {count} folders"
     out.print(f"added mailbox [bold]{box.name}[/] ({box.address}{found}); next: ./chunk-sync sync {box.name}")
+
+
+@app.command("every")
+def schedule(
+    name: Annotated[str, typer.Argument(help="The mailbox's name.")],
+    interval: Annotated[str, typer.Argument(help="How often: 15m, 2h, 1d; never: only when asked.")],
+    tenant: Annotated[str, typer.Option(help="Whose mailbox it is.")] = "default",
+) -> None:
+    """Have a mailbox synced again by itself, so long after each request for it."""
+    every = parse_interval(interval)
+    with session() as opened:
+        set_sync_every(opened.database, get_mailbox(opened.database, name, tenant), every)
+    out.print(f"{name} is synced every {interval}" if every else f"{name} is synced when somebody asks for it")
 
 
 @app.command("list")
@@ -60,9 +77,10 @@ def show(tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")]
     """List the mailboxes."""
     with session() as opened:
         boxes = list_mailboxes(opened.database, tenant)
-    table = Table("tenant", "mailbox", "address", "folders", "password")
+    table = Table("tenant", "mailbox", "address", "folders", "every", "password")
     for box in boxes:
-        table.add_row(box.tenant, box.name, box.address, ", ".join(box.folders or ("all",)), _where(box))
+        every = str(box.sync_every or "never")
+        table.add_row(box.tenant, box.name, box.address, ", ".join(box.folders or ("all",)), every, _where(box))
     out.print(table)
 
 

@@ -1,8 +1,8 @@
 """`test`: run the project's tests, and install what they need beyond Python packages.
 
 Everything runs on the embedded PostgreSQL; `--postgres 15` runs tests of the database on the oldest one that is
-supported. Tests against a real Dovecot, in a browser, beside mbsync or on PostgreSQL 15 need programs of the system,
-and fuzzing needs atheris; without one they are left out, and the closing report says so.
+supported. Tests against a real Dovecot, in a browser, beside mbsync, on PostgreSQL 15 or through Redis need programs of
+the system, fuzzing needs atheris; without one they are left out, and the closing report says so.
 """
 
 from __future__ import annotations
@@ -85,6 +85,14 @@ TOOLS = {
             folder=f"/usr/lib/postgresql/{OLDEST_MAJOR}/bin",
         ),
         Tool("atheris", module="atheris", requirements="requirements-fuzz.txt", machine="Linux x86_64"),
+        Tool(
+            "redis",
+            package="redis-server",
+            programs=("redis-server",),
+            module="dagster_celery",
+            requirements="requirements-celery.txt",
+        ),
+        Tool("check-jsonschema", module="check_jsonschema", requirements="requirements-deploy.txt"),
     )
 }
 
@@ -95,7 +103,7 @@ def test(
         bool,
         typer.Option(
             "--install-tools",
-            help="Install Dovecot, Chromium, mbsync, PostgreSQL 15 and atheris first (Debian, as root).",
+            help="Install Dovecot, Chromium, mbsync, PostgreSQL 15, Redis and atheris first (Debian, as root).",
         ),
     ] = False,  # noqa: PT028 - a command, no test
     postgres: Annotated[

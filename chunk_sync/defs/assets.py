@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from chunk_sync.defs.columns import shows
 from chunk_sync.defs.ops import ASSET, claim_chunks, complete_chunks, process_chunks
 from chunk_sync.defs.partitions import chunk_partitions
 from chunk_sync.defs.resources import ChunkSync
@@ -23,6 +24,7 @@ mailboxes = dg.AssetSpec(
     group_name="sync",
     kinds={"email"},
     owners=OWNERS,
+    metadata=shows("mailboxes"),
     description="The connected mailboxes: `./chunk-sync mailbox add`, or rows of the table `mailboxes`.",
 )
 
@@ -38,6 +40,7 @@ class PlanConfig(dg.Config):
     group_name="sync",
     kinds={"python", "postgres"},
     owners=OWNERS,
+    metadata=shows("chunk_processing_status"),
     description="Sync jobs cut into chunks: the mailbox is looked at once, the spans are frozen, all or nothing.",
 )
 def planned_chunks(
@@ -78,6 +81,7 @@ def planned_chunks(
     group_name="sync",
     kinds={"email", "postgres"},
     owners=OWNERS,
+    metadata=shows("emails"),
     description="Messages in PostgreSQL. A partition is a chunk: a frozen span of a folder, landed exactly once.",
 )
 def synced_emails(planned_chunks):  # noqa: ANN001, ANN201 - a graph's body is read, not run

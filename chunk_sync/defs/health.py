@@ -8,9 +8,11 @@ import dagster as dg
 
 from chunk_sync.defs.assets import OWNERS, synced_emails
 from chunk_sync.defs.resources import ChunkSync
-from chunk_sync.store.health import attempt_rows, queue_rows
+from chunk_sync.store.health import attempt_rows, progress_rows, queue_rows
 from chunk_sync.store.reading import mail_problems as problem_rows
 from chunk_sync.store.reading import problem_counts
+
+_MAILBOXES_SHOWN = 200
 
 
 @dg.asset(
@@ -41,6 +43,34 @@ def queue_health(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
             "emails_per_second": health.emails_per_second,
             "by_mailbox": _table(health.by_mailbox.to_dict("records")),
             "by_category": _table(health.by_category.to_dict("records")),
+        }
+    )
+
+
+@dg.asset(
+    deps=[synced_emails],
+    group_name="health",
+    kinds={"pandas", "postgres"},
+    owners=OWNERS,
+    description="Every mailbox's sync: how much of how much, moving or turned away until when, what failed and why, "
+    "and when it will end.",
+)
+def mailbox_progress(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
+    """Summarize the mailboxes' open sync jobs, or their last ones."""
+    from chunk_sync.health.charts import bar_chart  # noqa: PLC0415 - as above
+    from chunk_sync.health.mailbox_progress import summarize_progress  # noqa: PLC0415
+
+    found = summarize_progress(progress_rows(chunk_sync.database()))
+    return dg.MaterializeResult(
+        metadata={
+            "mailboxes": _table(found.table.head(_MAILBOXES_SHOWN).to_dict("records")),
+            "chart": dg.MetadataValue.md(bar_chart(found.by_state, "mailboxes by state")),
+            "landed": found.landed,
+            "planned": found.planned,
+            "percent": found.percent,
+            "emails_per_second": found.emails_per_second,
+            "failures_last_hour": found.failures,
+            **{f"mailboxes_{state.replace(' ', '_')}": count for state, count in found.by_state.items()},
         }
     )
 

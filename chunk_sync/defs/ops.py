@@ -1,8 +1,11 @@
 """The three ops of a run of chunks. They pass one object in memory: the run, which holds the lease."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from chunk_sync.defs.failures import plain_failures
+from chunk_sync.defs.operations import actor_of
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState
 from chunk_sync.engine.range_run import RangeRun, RunRequest, bad_outcomes, start_run
@@ -10,7 +13,12 @@ from chunk_sync.store import queue
 
 ASSET = "synced_emails"
 DISPATCH_TAG = "chunk_sync/dispatch"
+JOB_TAG = "chunk_sync/job"
+MAIL_POOL = "chunk_sync_mail"
+"""Its limit, set on Dagster's Deployment page, bounds how many runs fetch mail at once, whatever asks for them."""
 _INFRASTRUCTURE = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+_TURNED_AWAY_RETRIES = 5
+"""So often Dagster shows that a run waits for a mail server that turned it away; later waits are inside the op."""
 _IN_MEMORY = "in_memory"
 _SHOWN = 50
 
@@ -28,7 +36,7 @@ def claim_chunks(context: dg.OpExecutionContext, chunk_sync: ChunkSync):  # noqa
         run_id=context.run_id,
         keys=_partition_keys(context),
         dispatch_id=int(dispatch) if dispatch else None,
-        actor=context.run.tags.get("user", "dagster"),
+        actor=actor_of(context),
     )
     with plain_failures():
         run = start_run(chunk_sync.parts(), request)
@@ -40,15 +48,21 @@ def claim_chunks(context: dg.OpExecutionContext, chunk_sync: ChunkSync):  # noqa
 
 @dg.op(
     out=dg.Out(io_manager_key=_IN_MEMORY),
-    description="Fetch, parse and land every chunk: a transaction each, which also completes it.",
+    pool=MAIL_POOL,
+    description="Fetch, parse and land every chunk: a transaction each, which also completes it. A server that turns "
+    "the whole mailbox away (login refused, throttled, gone) is tried again after its category's delay.",
 )
 def process_chunks(context: dg.OpExecutionContext, run):  # noqa: ANN001, ANN201
     """Process: each chunk commits on its own, so a run that dies loses only what is in its threads."""
     try:
-        outcomes = run.process()
+        outcomes = run.process(patient=context.retry_number >= _TURNED_AWAY_RETRIES)
     except BaseException:
         run.close()
         raise
+    if away := run.run.turned_away():
+        seconds = away.seconds()
+        context.log.warning("%s: %s; again in %.1f s", away.error.category, away.error, seconds)
+        raise dg.RetryRequested(_TURNED_AWAY_RETRIES, seconds_to_wait=seconds) from away.error
     landed = [o.counts for o in outcomes if o.counts]
     context.add_output_metadata(
         {
@@ -63,6 +77,7 @@ def process_chunks(context: dg.OpExecutionContext, run):  # noqa: ANN001, ANN201
 @dg.op(
     # An output that is never given: else Dagster would mark the whole range as materialized.
     out=dg.Out(dg.Nothing, is_required=False),
+    retry_policy=_INFRASTRUCTURE,
     description="Settle: give back what is left, tell Dagster of every chunk, fail the run when chunks are bad.",
 )
 def complete_chunks(context: dg.OpExecutionContext, run, chunk_sync: ChunkSync):  # noqa: ANN001, ANN201
@@ -70,15 +85,23 @@ def complete_chunks(context: dg.OpExecutionContext, run, chunk_sync: ChunkSync):
     run.close()
     outcomes = run.run.outcomes()
     done = [o for o in outcomes if o.state is ChunkState.COMPLETED]
-    for outcome in done:
+    for outcome in _untold(run, done):
         context.log_event(dg.AssetMaterialization(ASSET, partition=outcome.key, metadata=_metadata(outcome)))
     queue.mark_reported(chunk_sync.database(), [o.chunk_id for o in done])
     bad = bad_outcomes(outcomes)
-    for outcome in bad:
+    for outcome in _untold(run, bad):
         context.log_event(dg.AssetObservation(ASSET, partition=outcome.key, metadata=_reason(outcome)))
     yield from ()
     if bad or run.error:
         raise _failure(run, outcomes, bad)
+
+
+def _untold(run: RangeRun, outcomes: list[ChunkOutcome]) -> Iterator[ChunkOutcome]:
+    """Give what Dagster has not been told of: the op may be tried again in the middle of it."""
+    for outcome in outcomes:
+        if outcome.key not in run.told:
+            yield outcome
+            run.told.add(outcome.key)
 
 
 def _partition_keys(context: dg.OpExecutionContext) -> list[str]:

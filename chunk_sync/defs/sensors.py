@@ -1,21 +1,23 @@
 """Sensors: thin shells over the store and pure functions. The database is the truth; a lost tick costs only time."""
 
 import dagster as dg
-from dagster import DagsterRunStatus, RunsFilter
 
 from chunk_sync.defs.jobs import plan_sync_jobs, retry_chunks, sync_chunks
-from chunk_sync.defs.ops import ASSET, DISPATCH_TAG
-from chunk_sync.defs.partitions import register_new_keys
+from chunk_sync.defs.operations import ended_runs
+from chunk_sync.defs.ops import ASSET, DISPATCH_TAG, JOB_TAG
+from chunk_sync.defs.partitions import LiveKeys
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.dispatch import Slice, plan_dispatch
 from chunk_sync.domain.partitions import PARTITIONS_NAME, partition_key
-from chunk_sync.store import plans, queue
+from chunk_sync.store import dispatches, plans, queue
+from chunk_sync.store.dispatches import Dispatch
+from chunk_sync.store.mailboxes import request_due_syncs
 
 _TICK_SECONDS = 5  # Dagster's loop is no faster
 _MARK_SECONDS = 120  # a request that no run has taken by then is made again
+_SCHEDULE_SECONDS = 30
 _PLANS_A_RUN = 10
 _REPORTS_A_TICK = 500
-_ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
 @dg.sensor(
@@ -44,16 +46,21 @@ def new_sync_jobs(chunk_sync: ChunkSync):  # noqa: ANN201
 def due_chunks(context: dg.SensorEvaluationContext, chunk_sync: ChunkSync):  # noqa: ANN201
     """Register new keys, then ask for runs; each request leaves a dispatch that expires unless a run takes it."""
     settings, database = chunk_sync.settings(), chunk_sync.database()
-    register_new_keys(context.instance, database)
+    keys = LiveKeys(context.instance, database, settings.live_keys)
+    keys.register_new()
+    due = dispatches.due_jobs(database)
     slices = plan_dispatch(
-        queue.due_jobs(database),
-        queue.live_runs(database),
+        due,
+        dispatches.live_runs(database),
         parallel_runs=settings.parallel_runs,
         run_threads=settings.run_threads,
+        pace=dispatches.run_pace(database, [job.mailbox_id for job in due]) if due else {},
     )
     if not slices:
         return dg.SkipReason("no chunk is due, or enough runs are at work")
-    return [_run_request(piece, queue.add_dispatch(database, piece, _MARK_SECONDS)) for piece in slices]
+    return [
+        _run_request(piece, dispatches.add_dispatch(database, piece, _MARK_SECONDS)) for piece in keys.prepare(slices)
+    ]
 
 
 @dg.sensor(
@@ -64,7 +71,7 @@ def due_chunks(context: dg.SensorEvaluationContext, chunk_sync: ChunkSync):  # n
 def stuck_chunks(context: dg.SensorEvaluationContext, chunk_sync: ChunkSync):  # noqa: ANN201
     """Recover expired leases, and those of runs that Dagster knows are over."""
     database = chunk_sync.database()
-    recovered = queue.recover(database, _dead_runs(context.instance, queue.live_run_ids(database)))
+    recovered = queue.recover(database, ended_runs(context.instance, queue.live_run_ids(database)))
     reported = _report_landed(context.instance, chunk_sync)
     if not recovered and not reported:
         return dg.SkipReason("no chunk is stuck")
@@ -73,26 +80,50 @@ def stuck_chunks(context: dg.SensorEvaluationContext, chunk_sync: ChunkSync):  #
     return dg.SkipReason(f"gave back {len(recovered)} chunks of dead workers, reported {reported} landed ones")
 
 
-def _run_request(piece: Slice, dispatch_id: int) -> dg.RunRequest:
+@dg.sensor(
+    minimum_interval_seconds=_SCHEDULE_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a sync of each mailbox whose interval is over (`./chunk-sync mailbox every`).",
+)
+def scheduled_syncs(chunk_sync: ChunkSync):  # noqa: ANN201
+    """The new jobs are found by new_sync_jobs, as those of anybody else."""
+    asked = request_due_syncs(chunk_sync.database(), "scheduled_syncs")
+    return dg.SkipReason(f"asked for {asked} syncs" if asked else "no mailbox's interval is over")
+
+
+@dg.run_failure_sensor(
+    minimum_interval_seconds=_TICK_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    monitored_jobs=[plan_sync_jobs, sync_chunks, retry_chunks],
+    description="Takes back what a failed run still held, and writes into the audit log why it failed.",
+)
+def failed_runs(context: dg.RunFailureSensorContext, chunk_sync: ChunkSync) -> None:
+    """A run that ended by itself holds nothing any more; one that was killed may."""
+    database, run = chunk_sync.database(), context.dagster_run
+    queue.recover(database, [run.run_id])
+    job = run.tags.get(JOB_TAG)
+    reason = (context.failure_event.message or "failed").splitlines()[0]
+    queue.note_failed_run(
+        database, run_id=run.run_id, job_name=run.job_name, job_id=int(job) if job else None, reason=reason
+    )
+
+
+def _run_request(piece: Slice, dispatch: Dispatch) -> dg.RunRequest:
     job = piece.job
+    first, last = dispatch.attempts
     tags = {
-        DISPATCH_TAG: str(dispatch_id),
-        "chunk_sync/job": str(job.job_id),
+        DISPATCH_TAG: str(dispatch.id),
+        JOB_TAG: str(job.job_id),
         "chunk_sync/mailbox": job.mailbox,
         "chunk_sync/tenant": job.tenant,
+        "chunk_sync/attempts": str(first) if first == last else f"{first}-{last}",
         "dagster/priority": str(job.priority),
     }
     if not piece.scattered:
         tags["dagster/asset_partition_range_start"] = partition_key(job.job_id, piece.first_index)
         tags["dagster/asset_partition_range_end"] = partition_key(job.job_id, piece.last_index)
     name = retry_chunks.name if piece.scattered else sync_chunks.name
-    return dg.RunRequest(run_key=f"dispatch {dispatch_id}", job_name=name, tags=tags)
-
-
-def _dead_runs(instance: dg.DagsterInstance, run_ids: list[str]) -> list[str]:
-    if not run_ids:
-        return []
-    return [run.run_id for run in instance.get_runs(RunsFilter(run_ids=run_ids, statuses=_ENDED))]
+    return dg.RunRequest(run_key=f"dispatch {dispatch.id}", job_name=name, tags=tags)
 
 
 def _report_landed(instance: dg.DagsterInstance, chunk_sync: ChunkSync) -> int:
@@ -110,4 +141,4 @@ def _report_landed(instance: dg.DagsterInstance, chunk_sync: ChunkSync) -> int:
     return len(done)
 
 
-all_sensors = [new_sync_jobs, due_chunks, stuck_chunks]
+all_sensors = [new_sync_jobs, due_chunks, stuck_chunks, scheduled_syncs, failed_runs]

@@ -7,10 +7,12 @@ front so that the Partitions tab's filter shows one job.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 PARTITIONS_NAME = "chunks"
+KEY_WINDOW = 2000
+"""Chunks whose keys Dagster is given at once: keys of one job lie side by side within a window, and nowhere else."""
 _KEY = re.compile(r"j(\d{6,})-c(\d{6,})")
 
 
@@ -35,3 +37,18 @@ def parse_partition_key(key: str) -> ChunkKey | None:
 def job_keys(job_id: int, chunk_indexes: Iterable[int]) -> list[str]:
     """Name many chunks of one job, in the order given."""
     return [partition_key(job_id, index) for index in chunk_indexes]
+
+
+def window_end(chunk_index: int) -> int:
+    """Give the first index after the window that a chunk is in."""
+    return (chunk_index // KEY_WINDOW + 1) * KEY_WINDOW
+
+
+def between(keys: Sequence[str], places: dict[str, int], first: str, last: str) -> Sequence[str]:
+    """Give what Dagster understands by a range of keys: all that were added from the first to the last of them.
+
+    `places` are the keys' own, in the order in which they were added. Nothing, where one is missing.
+    """
+    if first not in places or last not in places:
+        return ()
+    return keys[places[first] : places[last] + 1]

@@ -1,12 +1,9 @@
-"""Open the source behind a mailbox."""
+"""Open the source behind a mailbox. What it takes is imported with the first one: Dagster's code server opens none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from chunk_sync.engine.credentials import reveal
-from chunk_sync.mail.address import parse_address
-from chunk_sync.mail.connect import open_source
 from chunk_sync.mail.source import Source
 from chunk_sync.settings import Settings
 from chunk_sync.store.mailboxes import Mailbox
@@ -18,6 +15,10 @@ def source_opener(settings: Settings) -> SourceOpener:
     """Give the function that opens a mailbox's source; it raises ProviderError when that fails."""
 
     def open_mailbox(mailbox: Mailbox) -> Source:
+        from chunk_sync.engine.credentials import reveal  # noqa: PLC0415
+        from chunk_sync.mail.address import parse_address  # noqa: PLC0415
+        from chunk_sync.mail.connect import open_source  # noqa: PLC0415
+
         return open_source(
             parse_address(mailbox.address),
             reveal(mailbox.credential, settings),

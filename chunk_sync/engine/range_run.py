@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState, ClaimedChunk
+from chunk_sync.domain.dispatch import contiguous
 from chunk_sync.domain.partitions import parse_partition_key
 from chunk_sync.engine.run_chunks import ChunkRun, Parts, Report
 from chunk_sync.engine.worker import Worker
 from chunk_sync.errors import LeaseLost, UsageError
-from chunk_sync.store import queue
+from chunk_sync.store import dispatches, queue
 from chunk_sync.store.queue import QueuedChunk
 
 PULL_LIMIT = 200
@@ -41,10 +42,17 @@ class RangeRun:
     notes: list[str] = field(default_factory=list[str])
     error: str | None = None
 
-    def process(self) -> list[ChunkOutcome]:
-        """Work through everything; a lost lease ends the run but not the report of what was done."""
+    told: set[str] = field(default_factory=set[str])
+    """Keys of which Dagster has been told."""
+
+    def process(self, *, patient: bool = True) -> list[ChunkOutcome]:
+        """Work through everything; a lost lease ends the run but not the report of what was done.
+
+        See `ChunkRun.process` for `patient`; a later call goes on where this one came back.
+        """
+        first, self.claimed = self.claimed, []
         try:
-            return self.run.process(self.claimed)
+            return self.run.process(first, patient=patient)
         except LeaseLost as lost:
             self.error = str(lost)
             return self.run.outcomes()
@@ -57,8 +65,8 @@ class RangeRun:
 def start_run(parts: Parts, request: RunRequest, report: Report | None = None) -> RangeRun:
     """Open a worker for the run and claim its first chunks.
 
-    Raises UsageError when a key names no chunk. A dispatch that was given up, or is another run's by now,
-    yields a run with nothing to do.
+    Raises UsageError when a key names no chunk, or one that is paused. A dispatch that was given up, or is another
+    run's by now, yields a run with nothing to do.
     """
     worker = Worker(parts.database, f"run-{request.run_id}", parts.settings.lease_seconds, request.run_id)
     worker.__enter__()
@@ -75,7 +83,7 @@ def start_run(parts: Parts, request: RunRequest, report: Report | None = None) -
 
 def _wanted(parts: Parts, request: RunRequest, worker: Worker, notes: list[str]) -> list[QueuedChunk]:
     if request.dispatch_id is not None:
-        taken = queue.take_dispatch(parts.database, request.dispatch_id, worker.id)
+        taken = dispatches.take_dispatch(parts.database, request.dispatch_id, worker.id)
         if taken is None:
             notes.append(f"dispatch {request.dispatch_id} was given up or is another run's: nothing to do")
             return []
@@ -84,13 +92,22 @@ def _wanted(parts: Parts, request: RunRequest, worker: Worker, notes: list[str])
             parts.database, limit=last - first + 1, job_id=job_id, first_index=first, last_index=last
         )
     if request.keys:
-        return _by_hand(parts, request, notes)
+        return _by_hand(parts, request, worker, notes)
     return queue.due_chunks(parts.database, limit=PULL_LIMIT)
 
 
-def _by_hand(parts: Parts, request: RunRequest, notes: list[str]) -> list[QueuedChunk]:
-    """Chunks that somebody chose in the UI: pending ones are due now, ended ones are opened again (audited)."""
+def _by_hand(parts: Parts, request: RunRequest, worker: Worker, notes: list[str]) -> list[QueuedChunk]:
+    """Chunks that somebody chose in the UI: pending ones are due now, ended ones are opened again (audited).
+
+    They are ours before they are due: else the sensor would ask for a run over them as well.
+    """
     chunks = _look_up(parts, request.keys)
+    for job_id, mailbox in queue.paused_jobs(parts.database, [chunk.chunk_id for chunk in chunks]).items():
+        message = f"sync job {job_id} is paused, or its mailbox {mailbox!r} is: resume it first (job resume_sync)"
+        raise UsageError(message)
+    for job_id in {chunk.job_id for chunk in chunks}:
+        for indexes in contiguous(sorted(chunk.chunk_index for chunk in chunks if chunk.job_id == job_id)):
+            dispatches.hold_range(parts.database, worker.id, job_id, indexes)
     wanted: list[QueuedChunk] = []
     for chunk in chunks:
         was = queue.reopen_chunk(

@@ -48,6 +48,18 @@ class _Stopped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The last failure that concerned a whole account: nothing of it can be claimed until then (monotonic seconds)."""
+
+    error: ProviderError
+    until: float
+
+    def seconds(self) -> float:
+        """How long it is to wait still."""
+        return max(0.0, self.until - time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What a run works with."""
 
@@ -67,6 +79,8 @@ class ChunkRun:
         self._outcomes: dict[int, ChunkOutcome] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._patient = True
+        self._away: TurnedAway | None = None
         self._conversion = Conversion.of(parts.settings)
         self._memory = ByteGate(parts.settings.bytes_in_flight)
 
@@ -80,11 +94,15 @@ class ChunkRun:
             self._todo.drop(chunk.chunk_id for chunk in claimed)
             return claimed
 
-    def process(self, first: Sequence[ClaimedChunk] = ()) -> list[ChunkOutcome]:
+    def process(self, first: Sequence[ClaimedChunk] = (), *, patient: bool = True) -> list[ChunkOutcome]:
         """Work through everything; returns the last outcome of each chunk, in the order of the keys.
 
-        Raises LeaseLost when the worker's lease ran out: whatever was not finished is somebody else's.
+        Without `patient` it returns as well when it was turned away and has nothing else to do: `turned_away` says
+        for how long, and another call goes on. Raises LeaseLost when the worker's lease ran out: whatever was not
+        finished is somebody else's.
         """
+        self._patient = patient
+        self._stopping.clear()
         waiting = deque(first)
         threads = self._parts.settings.run_threads
         with ThreadPoolExecutor(threads, thread_name_prefix="chunk") as pool:
@@ -99,6 +117,12 @@ class ChunkRun:
         """The last outcome of each chunk so far, in the order of the keys."""
         with self._lock:
             return sorted(self._outcomes.values(), key=lambda outcome: outcome.key)
+
+    def turned_away(self) -> TurnedAway | None:
+        """Tell why a call of `process` that was not patient came back with work left; None when it has none left."""
+        with self._lock:
+            left = not self._patient and self._away is not None and not self._todo.empty()
+            return self._away if left else None
 
     def _work(self, waiting: deque[ClaimedChunk]) -> None:
         with Sources(self._parts.database, self._parts.open_mailbox) as sources:
@@ -121,6 +145,8 @@ class ChunkRun:
                 return claimed[0]
             pause = self._pause()
             if pause is None or time.monotonic() - idle_since > self._parts.settings.patience_seconds:
+                return None
+            if not self._patient and self._away is not None and self._away.seconds() > 0:
                 return None
             sources.drop_all()  # a connection that waits counts as one with the provider
             self._worker.wait(pause)
@@ -158,9 +184,16 @@ class ChunkRun:
             return _outcome(chunk, ChunkState.LOST, started, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the one place that records a failed attempt
             sources.drop(chunk.mailbox_id)
-            if _is_turned_away(error):
-                return self._throttled(error, chunk, started)
-            return self._failed(chunk, error, started)
+            throttled = _is_turned_away(error)
+            outcome = self._throttled(error, chunk, started) if throttled else self._failed(chunk, error, started)
+            self._note_turned_away(error, outcome)
+            return outcome
+
+    def _note_turned_away(self, error: Exception, outcome: ChunkOutcome) -> None:
+        if not isinstance(error, ProviderError) or error.scope is not ErrorScope.ACCOUNT:
+            return
+        if outcome.seconds_to_next is not None:
+            self._away = TurnedAway(error, time.monotonic() + outcome.seconds_to_next)
 
     def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
         database = self._parts.database
@@ -170,7 +203,7 @@ class ChunkRun:
         looked = started
         with self._memory.hold(weight_of(chunk)):
             try:
-                for message in source.fetch(chunk.span, known):
+                for message in source.fetch(chunk.span, known, eager=chunk.attempt == 1):
                     self._worker.check()
                     if self._stopping.is_set():
                         raise _Stopped

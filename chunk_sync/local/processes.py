@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -60,6 +61,16 @@ def session_members(sessions: Collection[int], marks: Mapping[str, str]) -> list
     return found
 
 
+def run_workers(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Pick Dagster's run workers, spawned or forked; a step process, whose parent is one, is left to it."""
+    spawned = _with_word(processes, "multiprocessing.spawn")
+    forked = _with_word(processes, "multiprocessing.forkserver")  # and who forks them, with the same words
+    return [
+        *(worker for worker in spawned.values() if _parent(worker) not in spawned.keys() | forked.keys()),
+        *(worker for worker in forked.values() if _parent(worker) in forked),
+    ]
+
+
 def stop_sessions(sessions: Collection[int], marks: Mapping[str, str], *, run_seconds: float, seconds: float) -> None:
     """Stop everything in these sessions: run workers first, at last by SIGKILL.
 
@@ -72,12 +83,12 @@ def stop_sessions(sessions: Collection[int], marks: Mapping[str, str], *, run_se
     def members() -> list[psutil.Process]:
         return session_members(sessions, marks)
 
-    workers = _run_workers(members())
+    workers = run_workers(members())
     busy = {_session(worker) for worker in workers}
     idle = [process for process in _heads(members(), sessions) if _session(process) not in busy]
     _send(signal.SIGINT, idle)
     _send(signal.SIGTERM, workers)
-    _gone_within(run_seconds, lambda: _run_workers(members()))
+    _gone_within(run_seconds, lambda: run_workers(members()))
     _send(signal.SIGINT, [head for head in _heads(members(), sessions) if head not in idle])
     for number, patience in ((None, seconds), (signal.SIGTERM, seconds / 3), (signal.SIGKILL, seconds)):
         if number:
@@ -110,12 +121,6 @@ def _child_setup(parent: int) -> Callable[[], None]:
     return set_up
 
 
-def _run_workers(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
-    """Pick Dagster's run workers; a step process, whose parent is one, is left to it."""
-    spawned = {process.pid: process for process in processes if _is_spawned(process)}
-    return [process for process in spawned.values() if _parent(process) not in spawned]
-
-
 def _heads(processes: Sequence[psutil.Process], sessions: Collection[int]) -> list[psutil.Process]:
     """Pick whom to ask to stop: each session's leader, who stops its own helpers; all when it is dead."""
     led = {process.pid for process in processes} & set(sessions)
@@ -129,11 +134,13 @@ def _session(process: psutil.Process) -> int:
         return 0
 
 
-def _is_spawned(process: psutil.Process) -> bool:
-    try:
-        return any("multiprocessing.spawn" in word for word in process.cmdline())
-    except psutil.Error:
-        return False
+def _with_word(processes: Sequence[psutil.Process], text: str) -> dict[int, psutil.Process]:
+    found: dict[int, psutil.Process] = {}
+    for process in processes:
+        with suppress(psutil.Error):
+            if any(text in word for word in process.cmdline()):
+                found[process.pid] = process
+    return found
 
 
 def _parent(process: psutil.Process) -> int:

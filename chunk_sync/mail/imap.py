@@ -17,7 +17,16 @@ from chunk_sync.domain.spans import NO_UIDS, Span, UidRange, UidSet
 from chunk_sync.errors import ErrorCategory, ErrorScope, ProviderError
 from chunk_sync.mail import imap_dialogue as dialogue
 from chunk_sync.mail.imap_errors import Stage, translated
+from chunk_sync.mail.imap_fetch import (
+    Early,
+    bodies_ahead,
+    fetch_bodies,
+    read_announced,
+    start_announcing,
+    start_bodies,
+)
 from chunk_sync.mail.imap_names import with_roles
+from chunk_sync.mail.imap_reply import Fetched
 from chunk_sync.mail.imap_session import Account, log_in
 from chunk_sync.mail.imap_wire import Endpoint, ImapWire
 from chunk_sync.mail.source import KnownMessage, ListedMessage, RawMessage, Snapshot, SourceFolder
@@ -134,7 +143,9 @@ class ImapSource:
             self._check_listing(snapshot, len(found))
         return found
 
-    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
+    def fetch(
+        self, span: Span, known: Collection[int] = (), *, eager: bool = False
+    ) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages; those that it does not yield are gone from the folder."""
         wanted = sorted(span.uids)
         if not wanted:
@@ -142,7 +153,8 @@ class ImapSource:
         while wanted:
             missing: list[int] = []
             for start in range(0, len(wanted), _MESSAGES_A_BATCH):
-                missing += yield from self._fetch_batch(span, wanted[start : start + _MESSAGES_A_BATCH], known)
+                batch = wanted[start : start + _MESSAGES_A_BATCH]
+                missing += yield from self._fetch_batch(span, batch, known, eager=eager and not known)
             progress = len(missing) < len(wanted)
             wanted = self._still_there(span, missing)
             if wanted and not progress:
@@ -230,27 +242,30 @@ class ImapSource:
         self._note_opened(key, uidvalidity)
 
     def _fetch_batch(
-        self, span: Span, uids: list[int], known: Collection[int]
+        self, span: Span, uids: list[int], known: Collection[int], *, eager: bool
     ) -> Generator[RawMessage | KnownMessage, None, list[int]]:
         """Fetch some messages of a span; returns the UIDs that did not come."""
         wire = self._connected()
         is_open = self._is_open(span.folder_key, span.uidvalidity)
-        # The first question goes out together with EXAMINE: a round trip less.
+        # The first questions go out together with EXAMINE: two round trips less.
         opening = None if is_open else self._start_opening(wire, span.folder_key)
-        with translated(Stage.FETCH, self._secrets):
-            tag = dialogue.start_announcing(wire, uids)
+        ahead = bodies_ahead(uids) if eager else ()
+        with translated(Stage.FETCH if is_open else Stage.SELECT, self._secrets):
+            tag = start_announcing(wire, uids)
+            bodies = start_bodies(wire, ahead) if ahead else None
         if opening is not None:
             self._finish_opening(wire, opening, span.folder_key, span.uidvalidity)
         opened, self._opened = self._opened, None  # after an error the folder is looked at again
         with translated(Stage.FETCH, self._secrets):
-            announced = dialogue.read_announced(wire, tag, uids)
+            come: list[Fetched] = []
+            announced = yield from read_announced(wire, tag, uids, come)
             cap = self._limits.max_message_bytes
             there = [uid for uid in known if uid in announced]
             flags = {uid: announced.pop(uid).flags for uid in there}
             small = {uid: message for uid, message in announced.items() if message.size <= cap}
             wire.extend(sum(message.size for message in small.values()) / self._limits.pace)
             missing = set(uids)
-            for message in dialogue.fetch_bodies(wire, small):
+            for message in fetch_bodies(wire, small, Early(bodies, frozenset(ahead), come)):
                 missing.discard(message.uid)
                 yield message
         self._opened = opened

@@ -7,10 +7,8 @@ others, new arrivals) are passed over, doubled ones and other people's UIDs too.
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 
 from chunk_sync.domain.listing import FlagTable
 from chunk_sync.domain.spans import NO_UIDS, UidRange, UidSet
@@ -28,9 +26,9 @@ from chunk_sync.mail.imap_reply import (
     parse_status_number,
     parse_vanished,
 )
-from chunk_sync.mail.imap_tokens import Reply, ReplyError, SkippedLiteral
+from chunk_sync.mail.imap_tokens import Reply, ReplyError
 from chunk_sync.mail.imap_wire import ImapWire
-from chunk_sync.mail.source import ListedMessage, RawMessage
+from chunk_sync.mail.source import ListedMessage
 
 _log = logging.getLogger(__name__)
 
@@ -39,9 +37,6 @@ GMAIL = "X-GM-EXT-1"
 UTF8 = "UTF8=ACCEPT"
 
 _NO_MAIL = frozenset({"\\noselect", "\\nonexistent"})
-_BODIES_A_COMMAND = 200
-_BYTES_A_COMMAND = 16 << 20
-_COMMANDS_IN_FLIGHT = 2
 _SECONDS_A_LISTED_MESSAGE = 0.002
 
 
@@ -54,15 +49,6 @@ class Opened:
     exists: int
     highest_modseq: int
     object_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What the server says of a message before its body is asked for; `size` in bytes."""
-
-    size: int
-    flags: tuple[str, ...]
-    received_at: datetime | None
 
 
 def list_folders(wire: ImapWire) -> list[FolderName]:
@@ -120,7 +106,7 @@ def read_opened(replies: Iterable[Reply]) -> Opened:
 
 def ask_highest_uid(wire: ImapWire) -> int:
     """Ask for the UID of the last message of a folder that is not empty."""
-    uids = [fetched.uid for fetched in _fetched(wire, wire.start("UID FETCH * (UID)")) if fetched.uid]
+    uids = [fetched.uid for fetched in fetch_replies(wire, wire.start("UID FETCH * (UID)")) if fetched.uid]
     if not uids:
         message = "a folder with messages but without UIDs"
         raise ReplyError(message)
@@ -134,7 +120,7 @@ def list_window(wire: ImapWire, low: int, high: int, known: set[int]) -> Generat
     A message whose size the server does not tell is listed with size 0: it is there.
     """
     without_size: set[int] = set()
-    for fetched in _fetched(wire, wire.start(f"UID FETCH {low}:{high} (UID RFC822.SIZE INTERNALDATE)")):
+    for fetched in fetch_replies(wire, wire.start(f"UID FETCH {low}:{high} (UID RFC822.SIZE INTERNALDATE)")):
         wire.extend(_SECONDS_A_LISTED_MESSAGE)
         uid = fetched.uid
         if uid is None or not low <= uid <= high or uid in known:
@@ -158,7 +144,7 @@ def ask_flags(wire: ImapWire, last: int, flags: FlagTable, since_modseq: int = 0
     since, vanished = "", list[UidRange]()
     if since_modseq:
         since = f" (CHANGEDSINCE {since_modseq}{' VANISHED' if 'QRESYNC' in wire.enabled else ''})"
-    for reply in wire.replies(wire.start(f"UID FETCH 1:{last} ({_flag_items(wire)}){since}")):
+    for reply in wire.replies(wire.start(f"UID FETCH 1:{last} ({flag_items(wire)}){since}")):
         wire.extend(_SECONDS_A_LISTED_MESSAGE)
         fetched = parse_fetch(reply)
         if fetched is None:
@@ -178,45 +164,11 @@ def ask_uids(wire: ImapWire, low: int, high: int) -> UidSet:
     return found.up_to(high)
 
 
-def start_announcing(wire: ImapWire, uids: Iterable[int]) -> bytes:
-    """Ask for sizes, flags and dates; `read_announced` takes the tag."""
-    return wire.start(f"UID FETCH {UidSet.of(uids)} ({_flag_items(wire)} INTERNALDATE RFC822.SIZE)")
-
-
-def read_announced(wire: ImapWire, tag: bytes, uids: Iterable[int]) -> dict[int, Announced]:
-    """Read the answer to `start_announcing`; messages that are gone are not in it."""
-    wanted = frozenset(uids)
-    return {
-        fetched.uid: Announced(fetched.size, fetched.flags or (), fetched.received_at)
-        for fetched in _fetched(wire, tag)
-        if fetched.uid in wanted and fetched.size is not None
-    }
-
-
-def fetch_bodies(wire: ImapWire, announced: Mapping[int, Announced]) -> Iterator[RawMessage]:
-    """Fetch bodies and yield each message as soon as it is whole; a few commands are in flight at a time."""
-    commands = iter(_body_sets(announced))
-    in_flight: deque[bytes] = deque()
-    waiting = dict(announced)
-    while True:
-        while len(in_flight) < _COMMANDS_IN_FLIGHT and (uids := next(commands, None)):
-            in_flight.append(wire.start(f"UID FETCH {UidSet.of(uids)} (UID BODY.PEEK[])"))
-        if not in_flight:
-            return
-        for fetched in _fetched(wire, in_flight.popleft()):
-            # An answer may belong to a later command; a second answer, or one without a body, is not ours.
-            if fetched.uid in waiting and fetched.has_body:
-                message = _raw_message(fetched.uid, fetched, waiting[fetched.uid])
-                if message is not None:
-                    del waiting[fetched.uid]
-                    yield message
-
-
 def ask_existing(wire: ImapWire, uids: Iterable[int]) -> set[int]:
     """Ask in two ways which of some messages the folder still has."""
     wanted = frozenset(uids)
     wire.run("NOOP")  # lets the server notice what other sessions expunged
-    answers = _fetched(wire, wire.start(f"UID FETCH {UidSet.of(sorted(wanted))} (UID)"))
+    answers = fetch_replies(wire, wire.start(f"UID FETCH {UidSet.of(sorted(wanted))} (UID)"))
     existing = {fetched.uid for fetched in answers if fetched.uid}
     for reply in wire.replies(wire.start(f"UID SEARCH UID {UidSet.of(sorted(wanted))}")):
         found = parse_search(reply) or NO_UIDS
@@ -224,11 +176,12 @@ def ask_existing(wire: ImapWire, uids: Iterable[int]) -> set[int]:
     return existing & wanted
 
 
-def _flag_items(wire: ImapWire) -> str:
+def flag_items(wire: ImapWire) -> str:
+    """Name the items that say what is noted on a message: on Gmail labels too."""
     return "UID FLAGS X-GM-LABELS" if GMAIL in wire.capabilities else "UID FLAGS"
 
 
-def _fetched(wire: ImapWire, tag: bytes) -> Iterator[Fetched]:
+def fetch_replies(wire: ImapWire, tag: bytes) -> Iterator[Fetched]:
     """Read FETCH replies; a refusal that only means "not all of them" ends the answer like an OK."""
     try:
         for reply in wire.replies(tag):
@@ -239,33 +192,6 @@ def _fetched(wire: ImapWire, tag: bytes) -> Iterator[Fetched]:
         if not (exc.is_expunge or exc.is_cut_short):
             raise
         wire.completion = exc.text.encode("utf-8", "replace")
-
-
-def _raw_message(uid: int, fetched: Fetched, announced: Announced) -> RawMessage | None:
-    body = fetched.body
-    if isinstance(body, SkippedLiteral):
-        return RawMessage(uid, None, body.size, announced.flags, announced.received_at)
-    if body is None:
-        if announced.size:
-            return None  # NIL for a message that has bytes: not delivered
-        body = b""
-    if len(body) != announced.size:  # Exchange announces estimates: worth a note, no failure
-        _log.info("uid %d: %d bytes were announced, %d came", uid, announced.size, len(body))
-    return RawMessage(uid, body, len(body), announced.flags, announced.received_at)
-
-
-def _body_sets(announced: Mapping[int, Announced]) -> Iterator[list[int]]:
-    """Cut messages into commands by number and bytes, in ascending order."""
-    uids: list[int] = []
-    size = 0
-    for uid in sorted(announced):
-        if uids and (len(uids) == _BODIES_A_COMMAND or size + announced[uid].size > _BYTES_A_COMMAND):
-            yield uids
-            uids, size = [], 0
-        uids.append(uid)
-        size += announced[uid].size
-    if uids:
-        yield uids
 
 
 def _path(name: bytes, separator: str | None) -> str:

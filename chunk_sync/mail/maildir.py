@@ -77,7 +77,13 @@ class MaildirSource(SourceWithoutUids):
                 received_at = _received_at(unique) or instant(status.st_mtime)
                 yield ListedMessage(0, status.st_size, received_at, key_of_name(unique), _flags(*place))
 
-    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
+    def fetch(
+        self,
+        span: Span,
+        known: Collection[int] = (),
+        *,
+        eager: bool = False,  # noqa: ARG002 - there is no line
+    ) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages; a file that cannot be read fails the span after all others came."""
         del known  # a file can change under its name
         key = span.folder_key

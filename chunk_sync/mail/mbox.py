@@ -63,7 +63,13 @@ class MboxSource(SourceWithoutUids):
         for entry in entries.values():
             yield ListedMessage(0, entry.size, entry.received_at, entry.provider_id)
 
-    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
+    def fetch(
+        self,
+        span: Span,
+        known: Collection[int] = (),
+        *,
+        eager: bool = False,  # noqa: ARG002 - there is no line
+    ) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages; those that a fresh index does not have are gone."""
         del known  # a file can change under its name
         key = span.folder_key

@@ -23,6 +23,9 @@ _PART_HEAD = re.compile(
     rb"--[ \t]*(?:\r?\n|\Z)|[ \t]*\r?\n(?:[!-9;-~]+:[^\x00-\x08\n-\x0c\x0e-\x1f\x7f]*\n"
     rb"(?:[ \t]+[^\s][^\x00-\x08\n-\x0c\x0e-\x1f\x7f]*\n)*)*\r?\n"
 )
+# Half a CRLF. Patterns that begin with one byte are searched for at several times the speed of `count`.
+_LONE_CR = re.compile(rb"\r(?!\n)")
+_LONE_LF = re.compile(rb"\n(?<!\r\n)")
 _STRAY_SIGN = re.compile(rb"=[\x00-\x09\x0b\x0c\x0e-\x20\x7f]")
 _SIMPLE_BOUNDARY = re.compile(r"[A-Za-z0-9'()+_,./:=?-]{1,70}")
 
@@ -33,7 +36,7 @@ class _Odd(Exception):
 
 def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Structure | None:
     """Read a message's parts; None when it is odd."""
-    if head.defects or not raw[: head.body].isascii() or _has_lone(raw, b"\r"):
+    if head.defects or not raw[: head.body].isascii() or _LONE_CR.search(raw):
         return None
     if len(raw) > _SMALL and raw.count(b"=?") > _MANY_WORDS:
         return None
@@ -46,11 +49,6 @@ def fast_structure(raw: bytes, head: HeaderBlock, limits: ParseLimits) -> Struct
     except (_Odd, ParseError):
         return None
     return Structure(leaves, tuple(defects))
-
-
-def _has_lone(raw: bytes, half: bytes) -> bool:
-    """Say whether there is half a CRLF anywhere; counting needs no pattern."""
-    return raw.count(half) != raw.count(b"\r\n")
 
 
 def _parse(raw: bytes) -> PyLazyMimePart | None:
@@ -161,7 +159,7 @@ def _check_quoted(raw: bytes, body: int, leaves: Collection[Leaf], *, ascii_only
         not ascii_only
         or (signs and signs != raw.count(b"=3d", body))
         or _STRAY_SIGN.search(raw, body)
-        or (_has_lone(raw, b"\n") and (b"=0D" in raw or b"=0d" in raw or not all(leaf.is_body for leaf in leaves)))
+        or (_LONE_LF.search(raw) and (b"=0D" in raw or b"=0d" in raw or not all(leaf.is_body for leaf in leaves)))
     ):
         raise _Odd
 

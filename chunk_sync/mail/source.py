@@ -116,10 +116,13 @@ class Source(Protocol):
         """List the UIDs of the snapshot that are there now, and nothing else of them."""
         ...
 
-    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
+    def fetch(
+        self, span: Span, known: Collection[int] = (), *, eager: bool = False
+    ) -> Iterator[RawMessage | KnownMessage]:
         """Stream the span's messages, each at most once, in any order; those with a `known` UID without their bytes.
 
-        Sources whose messages can change under their name read all of them whole.
+        Sources whose messages can change under their name read all of them whole. `eager`: the sizes that the plan
+        knew may be believed, so that bodies are asked for before they are asked about.
 
         A message of the span that is not yielded is gone from the mailbox: the source has made sure
         of it. A span of an epoch that ended raises `data_conflict`. A cut in mid-stream raises after

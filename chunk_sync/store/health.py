@@ -13,3 +13,8 @@ def queue_rows(database: Database) -> list[Row]:
 def attempt_rows(database: Database, hours: float) -> list[Row]:
     """List the attempts of the last hours, the oldest first."""
     return database.rows("attempts_recent", {"hours": hours})
+
+
+def progress_rows(database: Database) -> list[Row]:
+    """List the mailboxes with the progress of their open sync job, or of the last one."""
+    return database.rows("mailbox_progress")

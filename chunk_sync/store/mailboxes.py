@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import psycopg
 
@@ -25,6 +26,7 @@ class Mailbox:
     credential: str | None
     folders: tuple[str, ...] | None
     connection_limit: int
+    sync_every: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +48,23 @@ def add_mailbox(
     credential: str | None,
     folders: tuple[str, ...] | None = None,
     tenant: str = "default",
+    sync_every: timedelta | None = None,
 ) -> Mailbox:
-    """Store a new mailbox; raises UsageError when the tenant has one of that name."""
-    row = database.row(
-        "mailbox_add",
-        {
-            "tenant": tenant,
-            "name": name,
-            "address": address,
-            "provider": provider,
-            "credential": credential,
-            "folders": list(folders) if folders else None,
-        },
-    )
+    """Store a new mailbox; raises UsageError when the tenant has one of that name.
+
+    With `sync_every` it is synced again so long after each request for it, at least a minute.
+    """
+    parameters = {
+        "tenant": tenant,
+        "name": name,
+        "address": address,
+        "provider": provider,
+        "credential": credential,
+        "folders": list(folders) if folders else None,
+        "sync_every": sync_every,
+    }
+    with _long_enough():
+        row = database.row("mailbox_add", parameters)
     if row is None:
         message = f"there is a mailbox {name!r} already: choose another name with --name"
         raise UsageError(message)
@@ -119,6 +125,17 @@ def request_sync(
         raise UsageError(message) from error
 
 
+def request_due_syncs(database: Database, requested_by: str) -> int:
+    """Ask for a sync of every mailbox whose interval is over; returns of how many."""
+    return len(database.execute("SELECT mailbox_id FROM request_due_syncs(p_requested_by => %s)", (requested_by,)))
+
+
+def set_sync_every(database: Database, mailbox: Mailbox, every: timedelta | None) -> None:
+    """Have a mailbox synced again so long after each request for it (at least a minute); None: only when asked."""
+    with _long_enough():
+        database.execute("UPDATE mailboxes SET sync_every = %s WHERE id = %s", (every, mailbox.id))
+
+
 def insert_request(conn: Connection, parameters: Mapping[str, object]) -> SyncRequest:
     """Ask for a sync in a transaction of the caller's; `parameters` are those of sql/queries/job_request."""
     requested = conn.execute(query("job_request"), parameters).fetchone()
@@ -129,6 +146,17 @@ def insert_request(conn: Connection, parameters: Mapping[str, object]) -> SyncRe
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted in this transaction
     return SyncRequest(row["id"], str(public_id), row["sync_type"], row["priority"])
+
+
+@contextmanager
+def _long_enough() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.constraint_name != "mailboxes_sync_every_check":
+            raise
+        message = "a mailbox can be synced once a minute at most: give a longer interval, such as 15m"
+        raise UsageError(message) from error
 
 
 def _list(
@@ -148,4 +176,5 @@ def _mailbox(row: Row) -> Mailbox:
         credential=row["credential"],
         folders=tuple(row["folders"]) if row["folders"] else None,
         connection_limit=row["connection_limit"],
+        sync_every=row["sync_every"],
     )

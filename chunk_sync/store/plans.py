@@ -304,13 +304,3 @@ def _batches(things: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(things)
     while batch := list(itertools.islice(rest, size)):
         yield batch
-
-
-def unregistered_jobs(database: Database, job_id: int | None = None) -> list[tuple[int, int]]:
-    """List planned jobs whose partition keys Dagster does not know: (job id, chunks)."""
-    return [(row["id"], row["total_chunks"]) for row in database.rows("keys_unregistered", {"job_id": job_id})]
-
-
-def mark_registered(database: Database, job_id: int) -> None:
-    """Note that Dagster knows a job's partition keys."""
-    database.rows("keys_registered", {"job_id": job_id})

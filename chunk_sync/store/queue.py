@@ -1,4 +1,4 @@
-"""The queue: workers and their leases, claims, what became of a chunk, recovery, dispatch.
+"""The queue: workers and their leases, claims, what became of a chunk, recovery.
 
 Thin: each function is one call of the SQL that decides (sql/functions). Nothing here decides anything.
 """
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from psycopg.types.json import Jsonb
 
 from chunk_sync.domain.chunks import ClaimedChunk
-from chunk_sync.domain.dispatch import DueJob, Slice
 from chunk_sync.domain.spans import Span, UidSet
 from chunk_sync.errors import ErrorCategory, LeaseLost
 from chunk_sync.store.database import Database, Row
@@ -191,6 +190,14 @@ def recover(database: Database, dead_run_ids: Sequence[str] = (), limit: int = 1
     ]
 
 
+def note_failed_run(database: Database, *, run_id: str, job_name: str, job_id: int | None, reason: str) -> None:
+    """Write into the audit log that a run of Dagster's failed, however often this is told."""
+    database.rows(
+        "run_failed",
+        {"run_id": run_id, "job_name": job_name, "sync_job_id": job_id, "reason": reason.replace("\0", "\ufffd")},
+    )
+
+
 def repair_lanes(database: Database) -> int:
     """Count all lanes again; returns how many were wrong, which must be 0. Each is audited."""
     return database.execute("SELECT repair_lanes() AS n")[0]["n"]
@@ -222,38 +229,9 @@ def mark_reported(database: Database, chunk_ids: Sequence[int]) -> None:
     database.rows("chunks_reported", {"chunk_ids": list(chunk_ids)})
 
 
-def due_jobs(database: Database, *, jobs: int = 50, chunks_per_job: int = 2000) -> list[DueJob]:
-    """List jobs with due chunks that no live dispatch covers, in the order of service."""
-    database.execute("SELECT wake_lanes(1000)")
-    return [DueJob(**row) for row in database.rows("dispatch_due", {"jobs": jobs, "chunks_per_job": chunks_per_job})]
-
-
-def live_runs(database: Database) -> dict[int, int]:
-    """Count live dispatches by mailbox."""
-    return {row["mailbox_id"]: row["runs"] for row in database.rows("dispatch_live")}
-
-
-def add_dispatch(database: Database, piece: Slice, mark_seconds: float) -> int:
-    """Note that a run is asked for; the note expires unless a worker takes it. Returns its id."""
-    row = database.row(
-        "dispatch_add",
-        {
-            "tenant_id": piece.job.tenant_id,
-            "mailbox_id": piece.job.mailbox_id,
-            "job_id": piece.job.job_id,
-            "first_index": piece.first_index,
-            "last_index": piece.last_index,
-            "mark": timedelta(seconds=mark_seconds),
-        },
-    )
-    assert row is not None  # noqa: S101 - INSERT ... RETURNING
-    return row["id"]
-
-
-def take_dispatch(database: Database, dispatch_id: int, worker_id: int) -> tuple[int, int, int] | None:
-    """Begin what was asked for: (job, first index, last index); None when it was given up or is taken."""
-    row = database.row("dispatch_take", {"dispatch_id": dispatch_id, "worker_id": worker_id})
-    return None if row is None else (row["sync_job_id"], row["first_index"], row["last_index"])
+def paused_jobs(database: Database, chunk_ids: Sequence[int]) -> dict[int, str]:
+    """Of the jobs of these chunks, those that are paused or whose mailbox is: the mailbox's name by the job."""
+    return {row["job_id"]: row["mailbox"] for row in database.rows("chunks_paused", {"chunk_ids": list(chunk_ids)})}
 
 
 def _lost(chunk: ClaimedChunk) -> LeaseLost:

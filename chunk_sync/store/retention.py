@@ -7,6 +7,7 @@ from the audit log.
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 from chunk_sync.store.database import Database
 
@@ -28,3 +29,8 @@ def run_retention(database: Database, limit: int = BATCH) -> dict[str, int]:
         total.update(batch)
         if not any(batch.values()):
             return dict(total)
+
+
+def expired_before(database: Database, what: str) -> datetime | None:
+    """Give the moment before which a thing is past its retention; None when it is kept for ever."""
+    return database.rows("expired_before", {"what": what})[0]["moment"]

@@ -16,7 +16,7 @@ from chunk_sync.defs.partitions import chunk_partitions, register_new_keys
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.partitions import job_keys
 from chunk_sync.engine.run_chunks import Parts
-from chunk_sync.store import queue
+from chunk_sync.store import dispatches
 from chunk_sync.store.database import Database, Row
 from chunk_sync_tests import factory
 from chunk_sync_tests.defs.memory_source import MemoryMail
@@ -173,4 +173,4 @@ def edge(
 
 def live_dispatches(database: Database) -> int:
     """Count the dispatches that have not ended."""
-    return sum(queue.live_runs(database).values())
+    return sum(dispatches.live_runs(database).values())

@@ -21,11 +21,16 @@ def _refuse(*_arguments: object, **_options: object) -> None:
     raise AssertionError("a database connection")
 
 
-if __name__ == "__main__":
-    before = set(sys.modules)
+def guard() -> None:
+    """Make any connection of this process an error, from now on."""
     # libpq connects in C, where no audit event tells of it.
     psycopg.connect = psycopg.Connection.connect = _refuse
     psycopg2.connect = _refuse
     sys.addaudithook(_hook)
+
+
+if __name__ == "__main__":
+    before = set(sys.modules)
+    guard()
     importlib.import_module(sys.argv[1])
     sys.stdout.write(json.dumps(sorted(set(sys.modules) - before)))

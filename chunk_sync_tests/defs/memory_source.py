@@ -91,7 +91,13 @@ class MemorySource(SourceWithoutUids):
         """List all."""
         return UidSet.of(range(1, snapshot.uid_next))
 
-    def fetch(self, span: Span, known: Collection[int] = ()) -> Iterator[RawMessage | KnownMessage]:
+    def fetch(
+        self,
+        span: Span,
+        known: Collection[int] = (),
+        *,
+        eager: bool = False,  # noqa: ARG002 - there is no line
+    ) -> Iterator[RawMessage | KnownMessage]:
         """Stream a span."""
         return (KnownMessage(uid, ()) if uid in known else self._mail.take(uid) for uid in span.uids)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import pytest
 
 from chunk_sync.defs.sensors import due_chunks
 from chunk_sync.domain.partitions import PARTITIONS_NAME
+from chunk_sync.mail.source import RawMessage
+from chunk_sync.store import control
 from chunk_sync_tests import factory
 from chunk_sync_tests.defs.conftest import Edge, failure, keys_of
 
+START, END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 TABLES = ("messages", "message_bodies", "message_raw", "message_locations", "attachments", "quarantined_messages")
 
 
@@ -42,7 +46,7 @@ def test_failed_chunk_is_opened_again(edge: Edge) -> None:
     assert ["MATERIALIZED"] * 3 == edge.statuses(job)
     assert "completed" == factory.job_row(edge.database, job.id)["status"]
     (entry,) = edge.audit()
-    assert ("chunk_reopened", "ada", job.id, result.run_id, "materialized by hand") == (
+    assert ("chunk_reopened", f"dagster run {result.run_id} (ada)", job.id, result.run_id, "materialized by hand") == (
         entry["action"],
         entry["actor"],
         entry["sync_job_id"],
@@ -87,8 +91,7 @@ def test_chosen_range_is_one_run(edge: Edge) -> None:
     edge.launch(edge.tick(due_chunks)[0])
     edge.mail.for_ever.clear()
     first, *_, last = keys_of(job)
-    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    result = edge.run("sync_chunks", tags=tags)
+    result = edge.run("sync_chunks", tags={START: first, END: last})
     assert result.success
     assert keys_of(job) == sorted(edge.materializations(result))
     assert ["MATERIALIZED"] * 5 == edge.statuses(job)
@@ -106,6 +109,43 @@ def test_chunk_that_another_run_processes_is_left_to_it(edge: Edge) -> None:
     assert f"chunk {held.chunk_index} of job {job.id} is being processed by another run" in said
     factory.complete(edge.database, held, emails=2)  # its lease is good still
     assert ["completed", "pending"] == factory.statuses(edge.database, job)
+
+
+def test_chosen_chunks_are_not_dispatched_as_well(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run works on what somebody chose, the sensor asks for no run over the same chunks; the others are due."""
+    monkeypatch.setenv("CHUNK_SYNC_PARALLEL_RUNS", "2")
+    job = edge.plan(60)
+    asked: list[dg.RunRequest] = []
+    take = edge.mail.take
+
+    def look(uid: int) -> RawMessage:
+        if uid == 1:
+            asked.extend(edge.tick(due_chunks))
+        return take(uid)
+
+    monkeypatch.setattr(edge.mail, "take", look)
+    keys = keys_of(job)
+    assert edge.run("sync_chunks", tags={START: keys[0], END: keys[9]}).success
+    assert [(keys[10], keys[59])] == [(piece.tags[START], piece.tags[END]) for piece in asked]
+    assert ["completed"] * 10 + ["pending"] * 50 == factory.statuses(edge.database, job)
+
+
+@pytest.mark.parametrize("scope", ["mailbox", "sync_job", "tenant"])
+def test_chunk_of_something_paused_says_so(edge: Edge, scope: str) -> None:
+    """Choosing a partition does not override a pause: the run fails with what to do, and the chunk stays as it was."""
+    job = edge.plan(2)
+    edge.mail.refuse(1)
+    edge.launch(edge.tick(due_chunks)[0])
+    named = {"mailbox": {"mailbox": "box"}, "sync_job": {"job_id": job.id}, "tenant": {}}[scope]
+    target = control.find_target(edge.database, **named)  # type: ignore[arg-type]
+    control.pause(edge.database, target, control.Decision("", "ann"))
+    result = edge.run("sync_chunks", key=keys_of(job)[0])
+    expected = f"sync job {job.id} is paused, or its mailbox 'box' is: resume it first (job resume_sync)"
+    assert expected == failure(result)
+    assert ["failed", "completed"] == factory.statuses(edge.database, job)
+    control.resume(edge.database, target, control.Decision("", "ann"))
+    edge.mail.for_ever.clear()
+    assert edge.run("sync_chunks", key=keys_of(job)[0]).success
 
 
 @pytest.mark.parametrize("key", ["tomorrow", "j000001-c000099", "j000777-c000000"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from chunk_sync.defs.sensors import due_chunks, stuck_chunks
 from chunk_sync.domain.chunks import ChunkState
-from chunk_sync.errors import ErrorCategory
+from chunk_sync.errors import DatabaseUnavailable, ErrorCategory, ErrorScope, ProviderError
+from chunk_sync.store import queue
+from chunk_sync.store.database import Database
 from chunk_sync.store.status import unsettled
 from chunk_sync_tests import factory
 from chunk_sync_tests.defs.conftest import SYNCED, Edge, failure, keys_of, live_dispatches
@@ -182,3 +186,54 @@ def test_materialization_belongs_to_the_asset(edge: Edge) -> None:
     assert event is not None
     assert event.asset_materialization is not None
     assert keys_of(job)[0] == event.asset_materialization.partition
+
+
+def test_a_server_that_turns_everybody_away_is_seen_waiting(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal of the whole account makes the op wait as Dagster's own retry, with the reason, and then go on."""
+    monkeypatch.setenv("CHUNK_SYNC_PATIENCE_SECONDS", "30")
+    edge.shorten_delays(1500)
+    job = edge.plan(5)
+    away = ProviderError("the server is away", ErrorCategory.NETWORK, scope=ErrorScope.ACCOUNT)
+    edge.mail.failures[1] = [away]
+    result = edge.launch(edge.tick(due_chunks)[0])
+    assert result.success
+    waits = [event for event in result.all_events if event.is_step_up_for_retry]
+    assert ["process_chunks"] == [str(event.step_key).split(".")[-1] for event in waits]
+    told = waits[0].step_retry_data
+    assert 1 <= (told.seconds_to_wait or 0) <= 1.6  # jitter comes on top
+    assert "the server is away" in str(told.error)
+    assert ["MATERIALIZED"] * 5 == edge.statuses(job)
+    attempts = {key: numbers["attempt"] for key, numbers in edge.materializations(result).items()}
+    assert [2, 1, 1, 1, 1] == [attempts[key] for key in keys_of(job)]
+
+
+def test_a_server_that_stays_away_ends_the_run(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the retries of Dagster's are used up the op waits by itself, and the queue alone decides what is dead."""
+    monkeypatch.setenv("CHUNK_SYNC_PATIENCE_SECONDS", "30")
+    edge.shorten_delays(30)
+    job = edge.plan(1)
+    away = ProviderError("the server is away", ErrorCategory.NETWORK, scope=ErrorScope.ACCOUNT)
+    edge.mail.for_ever[1] = away
+    result = edge.launch(edge.tick(due_chunks)[0])
+    assert not result.success
+    assert ["FAILED"] == edge.statuses(job)
+    assert ["failed"] == factory.statuses(edge.database, job)
+
+
+def test_dagster_is_told_of_each_chunk_once_although_telling_breaks(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last op is tried again when the database was away in the middle of it; no chunk is told twice."""
+    job = edge.plan(3)
+    mark, refusals = queue.mark_reported, iter([DatabaseUnavailable("away")])
+
+    def break_once(database: Database, chunk_ids: Sequence[int]) -> None:
+        for refusal in refusals:
+            raise refusal
+        mark(database, chunk_ids)
+
+    monkeypatch.setattr(queue, "mark_reported", break_once)
+    result = edge.launch(edge.tick(due_chunks)[0])
+    assert result.success
+    assert keys_of(job) == sorted(edge.materializations(result))
+    assert 0 == unsettled(edge.database)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
+from dagster._core.events import JobFailureData
 
-from chunk_sync.defs.sensors import due_chunks, new_sync_jobs, stuck_chunks
+from chunk_sync.defs.ops import JOB_TAG
+from chunk_sync.defs.sensors import due_chunks, failed_runs, new_sync_jobs, scheduled_syncs, stuck_chunks
 from chunk_sync.domain.partitions import PARTITIONS_NAME, partition_key
-from chunk_sync.store import queue
-from chunk_sync.store.mailboxes import request_sync
+from chunk_sync.errors import UsageError
+from chunk_sync.store import control, dispatches, queue
+from chunk_sync.store.control import Decision
+from chunk_sync.store.mailboxes import get_mailbox, request_sync, set_sync_every
 from chunk_sync_tests import factory
 from chunk_sync_tests.defs.conftest import SYNCED, Edge, keys_of, live_dispatches
 
@@ -87,9 +93,90 @@ def test_due_chunks_get_disjoint_ranges(edge: Edge, monkeypatch: pytest.MonkeyPa
     assert ["sync_chunks"] * 2 == [each.job_name for each in requests]
     assert 2 == len({each.run_key for each in requests})
     assert 2 == live_dispatches(edge.database)
-    shown = {"job": str(job.id), "mailbox": "box", "tenant": "default"}
+    shown = {"job": str(job.id), "mailbox": "box", "tenant": "default", "attempts": "1"}
     assert shown == {name: requests[0].tags[f"chunk_sync/{name}"] for name in shown}
     assert "20" == requests[0].tags["dagster/priority"]
+
+
+def test_a_run_says_which_attempts_it_makes(edge: Edge) -> None:
+    """Its tag is the range of attempts that the chunks of its range are about to begin."""
+    job = edge.plan(5)
+    edge.database.execute("UPDATE chunk_processing_queue SET attempts = 1 WHERE chunk_id = %s", (job.chunk_ids[3],))
+    (asked,) = edge.tick(due_chunks)
+    assert "1-2" == asked.tags["chunk_sync/attempts"]
+
+
+def test_runs_are_as_long_as_the_last_ones_were_slow(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of 10 chunks took 100 seconds: 40 chunks more are four runs of 10, where there is room for them."""
+    monkeypatch.setenv("CHUNK_SYNC_PARALLEL_RUNS", "4")
+    factory.set_clock(edge.database, NOON)
+    job = edge.plan(10, limit=8)
+    (asked,) = edge.tick(due_chunks)
+    worker = queue.open_worker(edge.database, "w", 3600, "run-1")
+    dispatches.take_dispatch(edge.database, int(asked.tags["chunk_sync/dispatch"]), worker)
+    factory.move_clock(edge.database, "100 s")
+    queue.close_worker(edge.database, worker)
+    control.cancel(edge.database, control.find_target(edge.database, job_id=job.id), Decision("x", "y"))
+    mailbox = get_mailbox(edge.database, "box")
+    more = factory.make_job(edge.database, mailbox, chunks=40)
+    keys = keys_of(more)
+    assert [(keys[n], keys[n + 9]) for n in (0, 10, 20, 30)] == [range_of(each) for each in edge.tick(due_chunks)]
+
+
+def test_mailboxes_with_an_interval_are_asked_for(edge: Edge) -> None:
+    """Once at first, again when the interval since the last request is over; not while a job is open, nor paused."""
+    factory.set_clock(edge.database, NOON)
+    box = factory.make_mailbox(edge.database)
+    factory.make_mailbox(edge.database, "never")
+    with pytest.raises(UsageError, match=r"once a minute at most"):
+        set_sync_every(edge.database, box, timedelta(seconds=59))
+    set_sync_every(edge.database, box, timedelta(minutes=15))
+
+    def asked() -> list[str]:
+        edge.tick(scheduled_syncs)
+        return [row["sync_type"] for row in edge.database.execute("SELECT sync_type::text FROM sync_jobs ORDER BY id")]
+
+    assert ["initial"] == asked()
+    factory.move_clock(edge.database, "1 h")
+    assert ["initial"] == asked()
+    edge.database.execute("UPDATE sync_jobs SET status = 'completed', total_chunks = 0, completed_at = clock()")
+    control.pause(edge.database, control.find_target(edge.database, mailbox="box"), Decision("x", "y"))
+    assert ["initial"] == asked()
+    control.resume(edge.database, control.find_target(edge.database, mailbox="box"), Decision("x", "y"))
+    assert ["initial", "incremental"] == asked()
+    (job,) = edge.database.execute("SELECT requested_by FROM sync_jobs ORDER BY id DESC LIMIT 1")
+    assert "scheduled_syncs" == job["requested_by"]
+    edge.database.execute("UPDATE sync_jobs SET status = 'completed', completed_at = clock()")
+    factory.move_clock(edge.database, "14 min")
+    assert 2 == len(asked())
+    factory.move_clock(edge.database, "1 min")
+    assert 3 == len(asked())
+
+
+def test_a_failed_run_is_noted_and_gives_back_what_it_held(edge: Edge) -> None:
+    """The audit log says why, once; the run's chunks are due at once, without waiting for the lease."""
+    job = edge.plan(2)
+    worker = queue.open_worker(edge.database, "run-gone", 3600, "gone")
+    assert queue.claim_chunks(edge.database, worker, job.chunk_ids, 2)
+    run = dg.DagsterRun(
+        job_name="sync_chunks", run_id="gone", status=dg.DagsterRunStatus.FAILURE, tags={JOB_TAG: str(job.id)}
+    )
+    event = dg.DagsterEvent(
+        dg.DagsterEventType.RUN_FAILURE.value,
+        "sync_chunks",
+        message="killed\nby somebody",
+        event_specific_data=JobFailureData(None),
+    )
+    for _ in range(2):
+        context = dg.build_run_status_sensor_context(
+            "failed_runs", event, edge.instance, run, resources={"chunk_sync": edge.resource}
+        ).for_run_failure()
+        failed_runs(context)
+    assert ["pending", "pending"] == factory.statuses(edge.database, job)
+    noted = [row for row in edge.audit() if row["action"] == "run_failed"]
+    assert [("gone", job.id, "killed", {"job": "sync_chunks"})] == [
+        (row["run_id"], row["sync_job_id"], row["reason"], row["details"]) for row in noted
+    ]
 
 
 def test_nothing_is_asked_twice_while_dispatches_live(edge: Edge) -> None:
@@ -114,7 +201,7 @@ def test_dispatch_lives_as_long_as_its_worker(edge: Edge) -> None:
     edge.plan(5)
     (asked,) = edge.tick(due_chunks)
     worker = queue.open_worker(edge.database, "w", 3600, "run-1")
-    assert queue.take_dispatch(edge.database, int(asked.tags["chunk_sync/dispatch"]), worker)
+    assert dispatches.take_dispatch(edge.database, int(asked.tags["chunk_sync/dispatch"]), worker)
     factory.move_clock(edge.database, "10 min")
     edge.tick(stuck_chunks)
     assert [] == edge.tick(due_chunks)
@@ -166,7 +253,7 @@ def test_chunks_of_a_dead_run_are_given_back(edge: Edge, status: dg.DagsterRunSt
     job = edge.plan(4)
     (asked,) = edge.tick(due_chunks)
     worker = queue.open_worker(edge.database, "w", 3600, "run-1")
-    queue.take_dispatch(edge.database, int(asked.tags["chunk_sync/dispatch"]), worker)
+    dispatches.take_dispatch(edge.database, int(asked.tags["chunk_sync/dispatch"]), worker)
     factory.claim(edge.database, job, worker, limit=2)
     edge.tick(stuck_chunks)
     assert ["processing"] * 2 + ["pending"] * 2 == factory.statuses(edge.database, job)

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chunk_sync.domain.chunks import PlannedMessage
-from chunk_sync.domain.dispatch import MAX_SLICE, DueJob, contiguous, plan_dispatch
+from chunk_sync.domain.dispatch import (
+    CHUNKS_A_TICK,
+    FIRST_MAX,
+    MAX_SLICE,
+    DueJob,
+    contiguous,
+    plan_dispatch,
+    slice_bounds,
+)
 from chunk_sync.domain.instants import parse_instant
 from chunk_sync.domain.partitions import ChunkKey, parse_partition_key, partition_key
 from chunk_sync.domain.plan import in_range, plan_chunks
@@ -106,7 +114,32 @@ def test_a_small_job_is_one_run() -> None:
 def test_a_slice_is_never_larger_than_a_minute_of_work() -> None:
     """A huge backlog is cut at the largest slice, the rest waits for the next tick."""
     slices = plan_dispatch([job(1, list(range(10_000)))], {}, parallel_runs=2, run_threads=2)
-    assert [MAX_SLICE, MAX_SLICE] == [s.chunks for s in slices]
+    assert [FIRST_MAX, FIRST_MAX] == [s.chunks for s in slices]
+
+
+@pytest.mark.parametrize(
+    ("chunk_seconds", "bounds"),
+    [(None, (40, 200)), (0.0, (400, 400)), (0.1, (150, 400)), (1.0, (15, 120)), (30.0, (1, 4)), (1000.0, (1, 1))],
+)
+def test_runs_are_sized_by_the_mailboxs_pace(chunk_seconds: float | None, bounds: tuple[int, int]) -> None:
+    """A run is two minutes of work at most, and what is less than a quarter of a minute is not shared."""
+    assert bounds == slice_bounds(chunk_seconds)
+
+
+def test_a_slow_mailbox_gets_more_and_shorter_runs() -> None:
+    """Thirty chunks of ten seconds are shared by three runs; of a tenth of a second they are one."""
+    due = [job(1, list(range(30)), limit=6)]
+    slow = plan_dispatch(due, {}, parallel_runs=3, run_threads=2, pace={1: 10.0})
+    fast = plan_dispatch(due, {}, parallel_runs=3, run_threads=2, pace={1: 0.1})
+    assert [10, 10, 10] == [s.chunks for s in slow]
+    assert [30] == [s.chunks for s in fast]
+
+
+def test_a_tick_asks_for_few_enough_chunks() -> None:
+    """Dagster notes each chunk of a run in the tick that asks for it."""
+    due = [job(n, list(range(1000)), mailbox=n) for n in range(1, 9)]
+    asked = [s.chunks for s in plan_dispatch(due, {}, parallel_runs=8, run_threads=2)]
+    assert CHUNKS_A_TICK <= sum(asked) < CHUNKS_A_TICK + MAX_SLICE
 
 
 def test_b36_mailboxes_take_turns() -> None:

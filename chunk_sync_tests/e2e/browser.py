@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING
 from chunk_sync.cli.testing import TOOLS
 
 if TYPE_CHECKING:  # installed with Chromium only; the tests of a machine without it are collected all the same
-    from playwright.sync_api import Browser, Locator, Page, Request
+    from playwright.sync_api import Browser, Locator, Page, Request, ViewportSize
 
-SIZE = {"width": 1400, "height": 850}
+SIZE: ViewportSize = {"width": 1400, "height": 850}
+SMALL: ViewportSize = {"width": 1280, "height": 720}
+"""For the pictures of docs/ui.md."""
 WAIT_MS = 60_000
 _FLAGS = (
     "--no-sandbox",
@@ -92,6 +95,35 @@ class Ui:
     def press(self, name: str | re.Pattern[str]) -> None:
         """Press a button by its words, once it can be pressed."""
         self.page.get_by_role("button", name=name).first.click()
+
+    def write(self, text: str) -> None:
+        """Write into the page's editor, in place of what is there, and wait until it is found valid."""
+        self.page.locator(".CodeMirror").first.click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+        self.page.locator(".CodeMirror-line", has_text=text.splitlines()[-1].strip()).wait_for()
+        self.show("No errors")
+
+    def launch(self, job: str, op: str, config: Mapping[str, object], picture: str) -> str:
+        """Fill in the launchpad of a job of one op and launch it; returns the run's id. Takes a picture of it."""
+        self.go(f"/locations/chunk_sync/jobs/{job}/playground")
+        self.show("No errors")
+        fields = "".join(f"      {name}: {json.dumps(value)}\n" for name, value in config.items())
+        self.write(f"ops:\n  {op}:\n    config:\n{fields.rstrip()}")
+        self.picture_of_launchpad(picture)
+        self.press("Launch Run")
+        return self.run_id()
+
+    def picture_of_launchpad(self, name: str) -> None:
+        """Take a picture once the run can be launched."""
+        self.page.get_by_role("button", name="Launch Run").click(trial=True)
+        self.page.mouse.move(0, 0)
+        self.picture(name)
+
+    def run_id(self) -> str:
+        """Wait for the page of a run; its id."""
+        self.page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
+        return self.page.url.partition("/runs/")[2][:36]
 
     def icon(self, name: str) -> Locator:
         """Find an icon by its name, the last on the page: the bar on the left has some of the same name."""

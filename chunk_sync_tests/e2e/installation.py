@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 import psutil
 import pytest
 
+from chunk_sync.local.processes import run_workers
 from chunk_sync.settings import HOME, PROJECT_ROOT, environment
 from chunk_sync.store.database import Database
 from chunk_sync.store.status import JobStatus, job_statuses
@@ -148,12 +149,7 @@ class Installation:
 
     def run_workers(self) -> list[psutil.Process]:
         """The processes that run Dagster's runs."""
-        workers: list[psutil.Process] = []
-        for process in self.processes():
-            with contextlib.suppress(psutil.Error):
-                if "multiprocessing.spawn" in " ".join(process.cmdline()):
-                    workers.append(process)
-        return workers
+        return run_workers(self.processes())
 
     def postgres(self) -> list[psutil.Process]:
         """The embedded server's processes."""

@@ -19,7 +19,7 @@ from chunk_sync.local.ports import choose_private_port
 from chunk_sync.settings import variable
 from chunk_sync.store.database import Row
 from chunk_sync.store.status import open_job_ids, unsettled
-from chunk_sync_tests.e2e.browser import Ui, open_browser, open_page
+from chunk_sync_tests.e2e.browser import SMALL, Ui, open_browser, open_page
 from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME, Installation
 from chunk_sync_tests.postgres_plugin import scratch_folder
 
@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.needs("chromium"), ONE_AT_A_TIME]
 
 MESSAGES = 600
 WAIT = 120.0
+MATERIALIZE = re.compile("^materialization Materialize|^Materialize")
 PARTITIONS = "/assets/synced_emails?view=partitions"
 
 
@@ -153,40 +154,157 @@ def test_lineage_from_mailboxes_to_health(ui: Ui) -> None:
     ui.picture("lineage")
 
 
-def test_launchpad_requests_a_sync(ui: Ui, installation: Installation) -> None:
+@pytest.fixture
+def desk(ui: Ui) -> Ui:
+    """A smaller page: what a person does on it is shown in docs/ui.md."""
+    ui.page.set_viewport_size(SMALL)
+    return ui
+
+
+def audited(installation: Installation, run_id: str) -> Row:
+    """Wait for the row that a run leaves in the audit log."""
+    query = "SELECT * FROM audit_log WHERE actor = %s"
+    named = (f"dagster run {run_id}",)
+    return installation.wait_for(lambda: installation.database.execute(query, named) or None, WAIT, "audit row")[0]
+
+
+def first_job(installation: Installation) -> int:
+    """The sync job that `--demo` asked for."""
+    return one(installation, "SELECT min(id) AS id FROM sync_jobs")["id"]
+
+
+def test_launchpad_requests_a_sync(desk: Ui, installation: Installation) -> None:
     """The launchpad's configuration is ready to launch; the sensors do the rest."""
-    before = one(installation, "SELECT max(id) AS id FROM sync_jobs")["id"]
-    ui.go("/locations/chunk_sync/jobs/request_sync/playground")
-    ui.show("No errors")
-    ui.press("Launch Run")
-    ui.page.wait_for_url(re.compile(r"/runs/"))
-    run = re.search(r"/runs/([0-9a-f-]+)", ui.page.url)
-    assert run
-    find = "SELECT id, requested_by FROM sync_jobs WHERE id > %s"
-    (job,) = installation.wait_for(lambda: installation.database.execute(find, (before,)) or None, WAIT, "sync job")
-    assert f"dagster run {run[1]}" == job["requested_by"]
-    assert "completed" == installation.wait_until_ended(job["id"], WAIT).status
-    ui.show("RUN_SUCCESS")
+    desk.go("/locations/chunk_sync/jobs/request_sync/playground")
+    desk.show("No errors")
+    assert desk.page.get_by_text("execution:").count() == desk.page.get_by_text("loggers:").count() == 0
+    desk.picture_of_launchpad("ui-launchpad")
+    desk.press("Launch Run")
+    entry = audited(installation, desk.run_id())
+    assert "sync_requested" == entry["action"]
+    assert "completed" == installation.wait_until_ended(entry["sync_job_id"], WAIT).status
+    desk.show("RUN_SUCCESS")
+    desk.picture("ui-run")
 
 
-def test_partition_is_materialized_by_hand(ui: Ui, installation: Installation) -> None:
+def test_partition_is_materialized_by_hand(desk: Ui, installation: Installation) -> None:
     """A chosen chunk is synced again through the dialog: it changes nothing, and who did it is kept."""
     chunk = one(installation, "SELECT * FROM sync_chunks WHERE chunk_index = 2 ORDER BY id LIMIT 1")
     key = f"j{chunk['sync_job_id']:06d}-c000002"
     messages = one(installation, "SELECT count(*) AS count FROM message_locations")["count"]
-    assert [] == installation.database.execute("SELECT id FROM audit_log")
-    ui.go(f"{PARTITIONS}&partition={key}")
-    ui.show("View all historical events (1)")
-    ui.press(re.compile("^materialization Materialize|^Materialize"))
-    ui.press("Launch 1 run")
-    audited = "SELECT * FROM audit_log WHERE action = 'chunk_reopened'"
-    (entry,) = installation.wait_for(lambda: installation.database.execute(audited) or None, WAIT, "audit row")
+    desk.go(f"{PARTITIONS}&partition={key}")
+    desk.show("View all historical events (1)")
+    desk.press(MATERIALIZE)
+    desk.show("Launch 1 run")
+    desk.picture("ui-materialize")
+    desk.press("Launch 1 run")
+    query = "SELECT * FROM audit_log WHERE action = 'chunk_reopened'"
+    (entry,) = installation.wait_for(lambda: installation.database.execute(query) or None, WAIT, "audit row")
     assert {str(chunk["id"]): "completed"} == entry["details"]
     assert entry["run_id"]
     installation.wait_for(lambda: settled(installation) or None, WAIT, "end of the chosen chunk")
-    again = one(installation, "SELECT * FROM sync_chunks WHERE id = %s", chunk["id"])
-    assert (0, chunk["emails_inserted"]) == (again["emails_inserted"], again["emails_unchanged"])
+    again = one(installation, "SELECT * FROM chunk_processing_queue WHERE chunk_id = %s", chunk["id"])
+    assert (0, chunk["estimated_emails"]) == (again["emails_inserted"], again["emails_unchanged"])
     assert messages == one(installation, "SELECT count(*) AS count FROM message_locations")["count"]
-    ui.go(f"{PARTITIONS}&partition={key}")
-    ui.show("View all historical events (2)")
-    ui.show("Failed (0)")
+    desk.go(f"{PARTITIONS}&partition={key}")
+    desk.show("View all historical events (2)")
+    desk.show("Failed (0)")
+
+
+def test_scattered_failed_partitions_are_retried_by_clicking(desk: Ui, installation: Installation) -> None:
+    """Chunks fail here and there; the dialog's own choice of the failed ones makes them, and only them, green again."""
+    job_id, failing = first_job(installation), [1, 4, 5, 8]
+    broken = break_chunks(installation, job_id, failing)
+    run_id = desk.launch("resync_chunks", "resync", {"sync_job": job_id, "chunks": []}, "ui-resync")
+    assert "chunks_reopened" == audited(installation, run_id)["action"]
+    installation.wait_for(lambda: (settled(installation) and failed(installation) == failing) or None, WAIT, "failures")
+    desk.go(PARTITIONS)
+    desk.show("Failed (4)")
+    desk.picture("ui-failed")
+    for path, aside in broken.items():
+        path.rmdir()
+        aside.rename(path)
+    desk.press(MATERIALIZE)
+    dialog = desk.page.get_by_role("dialog")
+    dialog.get_by_text("Failed", exact=True).click()
+    dialog.get_by_text("4 partitions", exact=False).first.wait_for()
+    desk.picture("ui-backfill")
+    desk.press("Launch backfill")
+    installation.wait_for(lambda: (not failed(installation) and settled(installation)) or None, WAIT, "retry")
+    entries = installation.database.execute(
+        "SELECT run_id, details FROM audit_log WHERE action = 'chunk_reopened' AND reason = 'materialized by hand'"
+        " AND details::text LIKE '%%failed%%'"
+    )
+    assert [["failed"]] * 4 == [list(entry["details"].values()) for entry in entries]
+    assert 3 == len({entry["run_id"] for entry in entries})  # a run for each range: 1, 4 and 5, 8
+    desk.go(PARTITIONS)
+    desk.show("Failed (0)")
+    desk.show("Missing (0)")
+    desk.show("Materializing (0)")
+
+
+def break_chunks(installation: Installation, job_id: int, indexes: list[int]) -> dict[Path, Path]:
+    """Make a message of each of these chunks unreadable; returns its file and where that is meanwhile."""
+    maildir = installation.home / "demo" / "Maildir"
+    files = {path.name.partition(":")[0]: path for path in maildir.rglob("*") if path.is_file()}
+    broken: dict[Path, Path] = {}
+    for index in indexes:
+        query = "SELECT provider_ids[1] AS name FROM sync_chunks WHERE sync_job_id = %s AND chunk_index = %s"
+        path = files[one(installation, query, job_id, index)["name"]]
+        broken[path] = path.rename(installation.home / f"aside-{index}")
+        path.mkdir()
+    return broken
+
+
+def failed(installation: Installation) -> list[int]:
+    """Indexes of chunks that are dead letters."""
+    query = "SELECT chunk_index AS i FROM chunk_processing_queue WHERE status = 'failed' ORDER BY 1"
+    return [row["i"] for row in installation.database.execute(query)]
+
+
+def test_every_decision_from_its_launchpad(desk: Ui, installation: Installation) -> None:
+    """Pause, ask, change the priority, cancel, archive, resume, recover: each run says in the audit log what it did."""
+
+    def decide(job: str, op: str, **config: object) -> Row:
+        entry = audited(installation, desk.launch(job, op, config, f"ui-{op}"))
+        desk.show("RUN_SUCCESS")
+        return entry
+
+    assert "sync_paused" == decide("pause_sync", "pause", mailbox="demo", reason="the server is moved")["action"]
+    asked = decide("request_sync", "request", mailbox="demo", priority=10)["sync_job_id"]
+    assert {"was": 10, "priority": 30} == decide("change_priority", "prioritize", sync_job=asked, priority="urgent")[
+        "details"
+    ]
+    cancelled = decide("cancel_sync", "cancel", sync_job=asked, reason="asked for by mistake")
+    assert ("sync_cancelled", asked) == (cancelled["action"], cancelled["sync_job_id"])
+    assert "cancelled" == installation.job(asked).status
+    assert "sync_job_archived" == decide("archive_sync_job", "archive", sync_job=asked)["action"]
+    assert "sync_resumed" == decide("resume_sync", "resume", mailbox="demo")["action"]
+    assert "recovered_by_hand" == decide("recover_stuck_chunks", "recover", silent_minutes=0)["action"]
+
+
+def test_decision_that_makes_no_sense_says_why(desk: Ui, installation: Installation) -> None:
+    """Nothing has failed: the run's page has our one line, and the audit log nothing."""
+    run_id = desk.launch("retry_failed_chunks", "retry", {"sync_job": first_job(installation)}, "ui-retry")
+    desk.show("RUN_FAILURE")
+    desk.show("has no failed chunks, it is completed: re-sync it to fetch it all again", exact=False)
+    desk.picture("ui-refused")
+    assert [] == installation.database.execute("SELECT id FROM audit_log WHERE run_id = %s", (run_id,))
+
+
+def test_invented_partition_fails_with_a_clear_message(desk: Ui) -> None:
+    """The dialog can add any key: materializing it fails, and its run's page says why."""
+    desk.go(PARTITIONS)
+    desk.press(MATERIALIZE)
+    desk.show("Add a partition").click()
+    desk.page.get_by_role("textbox", name="name", exact=True).fill("tomorrow")
+    desk.picture("ui-invented")
+    desk.press("Save")
+    desk.page.get_by_role("textbox", name="name", exact=True).wait_for(state="hidden")
+    desk.go(f"{PARTITIONS}&partition=tomorrow")
+    desk.press(MATERIALIZE)
+    desk.press("Launch 1 run")
+    desk.show("View").click()  # in the notice of the run
+    desk.show("RUN_FAILURE")
+    desk.show("no chunk has the partition key tomorrow: keys come from planned sync jobs", exact=False)
+    desk.picture("ui-invented-run")

@@ -37,16 +37,21 @@ def test_b23_an_incremental_sync_asks_for_what_is_new(own_world: World) -> None:
 
 @pytest.mark.parametrize("end", [Step.FIN, Step.RST], ids=["FIN", "RST"])
 def test_b45_a_cut_costs_what_had_not_arrived(world: World, end: Step) -> None:
-    """Cut at the 40th message, the 15th of the second chunk: 14 stay, and only the other 11 are asked for again."""
+    """Cut at the 40th message, the 15th of the second chunk: 14 stay, and only the other 11 are asked for again.
+
+    A reset makes the kernel throw away what nobody had read yet: then there may be fewer that stay.
+    """
     job_id = world.planned()
     world.proxy.commands.clear()
     world.proxy.faults = [Fault(Place.REPLY, cut(end), BODY, nth=40)]
     world.run()
-    assert [{"n": TOTAL - 11}] == world.database.execute("SELECT count(*) AS n FROM message_locations")
+    rows = world.database.execute("SELECT count(*) AS n FROM message_locations")
     world.check(world.settle(job_id))
     asked = bodies_asked(world.proxy.commands)
     again = {message for message, count in asked.items() if count > 1}
-    assert (TOTAL, {("INBOX", uid) for uid in range(25, 36)}) == (len(asked), again)
+    assert (TOTAL, TOTAL - len(again)) == (len(asked), rows[0]["n"])
+    chunk = [("INBOX", uid) for uid in range(11, 36)]
+    assert set(chunk[14:]) <= again <= set(chunk[14:] if end is Step.FIN else chunk)
 
 
 def test_b45_a_throttle_frees_the_worker(world: World) -> None:

@@ -125,7 +125,6 @@ _LAST = 2 * CHUNK
         pytest.param(_MIDDLE, cut_in_literal(150), "network", id="in its middle"),
         pytest.param(1, cut_in_literal(150), "network", id="of the first message"),
         pytest.param(_LAST, cut_in_literal(150), "network", id="of a last message"),
-        pytest.param(_MIDDLE, cut_in_literal(150, Step.RST), "network", id="by RST"),
         pytest.param(_MIDDLE, cut_in_literal(150, Step.STALL), "timeout", id="half-open"),
         pytest.param(_MIDDLE, cut_in_literal(150, farewell=b"\r\n* BYE Internal error\r\n"), "network", id="by BYE"),
     ],
@@ -140,6 +139,18 @@ def test_b45_a_cut_inside_a_literal(world: World, nth: int, act: Act, category: 
     asked = bodies_asked(world.proxy.commands)
     whole = (nth - 1) % CHUNK
     assert (TOTAL, CHUNK - whole) == (len(asked), sum(asked.values()) - TOTAL)
+
+
+def test_b45_a_reset_inside_a_literal(world: World) -> None:
+    """The kernel throws away what nobody had read yet: of the chunk at most, and no torn message is stored."""
+    job_id = world.planned()
+    world.proxy.commands.clear()
+    world.proxy.faults = [fault] = [Fault(Place.REPLY, cut_in_literal(150, Step.RST), BODY, nth=_MIDDLE)]
+    world.check(world.settle(job_id))
+    assert (1, ["network"]) == (fault.hits, [failure.category for failure in world.failures()])
+    asked = bodies_asked(world.proxy.commands)
+    assert TOTAL == len(asked)
+    assert CHUNK - (_MIDDLE - 1) % CHUNK <= sum(asked.values()) - TOTAL <= CHUNK
 
 
 @pytest.mark.parametrize(

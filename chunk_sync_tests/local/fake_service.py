@@ -1,8 +1,8 @@
 """A stand-in for one of Dagster's processes: `python -m chunk_sync_tests.local.fake_service WAY...`.
 
 Ways: `die` at once, `stay`, `listen` on a port, `deaf` to SIGINT and SIGTERM, `worker` starts a run worker (a child
-that multiprocessing spawned) and waits for it when told to stop, `deaf-worker` one that hears nothing, `orphan` leaves
-a deaf grandchild behind and dies.
+that multiprocessing spawned) and waits for it when told to stop, `forked-worker` one that a fork server made,
+`deaf-worker` one that hears nothing, `orphan` leaves a deaf grandchild behind and dies.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def main() -> None:
         return
     worker = None
     if way.endswith("worker"):
-        worker = multiprocessing.get_context("spawn").Process(target=work, args=(way, sys.argv[2]))
+        context = multiprocessing.get_context("forkserver" if way == "forked-worker" else "spawn")
+        worker = context.Process(target=work, args=(way, sys.argv[2]))
         signal.signal(signal.SIGINT, lambda *_: (worker.join(), sys.exit(0)))
         worker.start()
     time.sleep(60)
@@ -42,7 +43,7 @@ def main() -> None:
 def work(way: str, report: str) -> None:
     """Run until SIGTERM, and record it as Dagster's run worker does."""
     be_deaf()
-    if way == "worker":
+    if way != "deaf-worker":
         signal.signal(signal.SIGTERM, lambda *_: (Path(report).write_text("run failed"), os._exit(0)))
     Path(report).with_suffix(".started").touch()
     time.sleep(60)

@@ -88,10 +88,11 @@ def test_deaf_service_is_killed(children: Children) -> None:
     assert child.returncode == -signal.SIGKILL
 
 
-def test_run_worker_records_its_end(children: Children, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["worker", "forked-worker"])
+def test_run_worker_records_its_end(children: Children, tmp_path: Path, way: str) -> None:
     """A run worker, which does not hear SIGINT, gets SIGTERM first; the service then ends by itself."""
     report = tmp_path / "report"
-    service = children.start("worker", str(report))
+    service = children.start(way, str(report))
     wait_until(report.with_suffix(".started").exists)
     assert children.stop(seconds=10) < 8
     assert report.read_text() == "run failed"

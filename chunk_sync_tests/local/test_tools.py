@@ -237,6 +237,8 @@ def test_every_tool_has_a_package() -> None:
         "atheris": None,
         "isync": "isync",
         "postgresql-15": "postgresql-15",
+        "redis": "redis-server",
+        "check-jsonschema": None,
     }
 
 

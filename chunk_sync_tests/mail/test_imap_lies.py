@@ -24,11 +24,13 @@ def _span(*uids: int, uidvalidity: int = 7) -> Span:
     return Span("INBOX", uidvalidity, UidSet.of(uids or MESSAGES))
 
 
-def _drain(source: ImapSource, span: Span) -> tuple[dict[int, bytes | None], ProviderError | None]:
+def _drain(
+    source: ImapSource, span: Span, *, eager: bool = True
+) -> tuple[dict[int, bytes | None], ProviderError | None]:
     """Fetch until the end or an error: what came, and the error."""
     got: dict[int, bytes | None] = {}
     try:
-        for message in source.fetch(span):
+        for message in source.fetch(span, eager=eager):
             assert message.uid not in got
             got[message.uid] = message.raw
     except ProviderError as error:
@@ -129,6 +131,33 @@ def test_a_message_above_the_cap_is_reported_and_never_asked_for() -> None:
     assert fetched[2].raw == b"small"
     assert (None, 5000, ("\\Seen",)) == (fetched[1].raw, fetched[1].size, fetched[1].flags)
     assert [command for command in server.commands if "BODY" in command] == ["UID FETCH 2 (UID BODY.PEEK[])"]
+
+
+def test_a_large_message_by_itself_is_asked_about_first() -> None:
+    """A planner puts what is large into a chunk of its own: however eager, its bytes are not asked for."""
+    with ScriptedImap({1: b"x" * 5000}) as server, server.source(max_message_bytes=1000) as source:
+        assert ({1: None}, None) == _drain(source, _span(1))
+    assert [] == [command for command in server.commands if "BODY" in command]
+
+
+def test_questions_go_out_together() -> None:
+    """A chunk costs one round trip: a server that answers nothing before it has heard all is no hindrance."""
+    held: list[bytes] = []
+
+    def hold(_: bytes, truth: bytes) -> list[bytes]:
+        held.append(truth)
+        return []
+
+    lies: dict[str, Lie] = {"EXAMINE": hold, "SIZES": hold, "BODIES": lambda _, truth: [*held, truth]}
+    assert (MESSAGES, None) == _fetch(lies, silence=2)
+
+
+def test_a_server_may_answer_two_commands_at_once() -> None:
+    """Bodies that come before the sizes' command has ended are kept."""
+    line = b"* %d FETCH (UID %d BODY[] {%d}\r\n%s)\r\n"
+    bodies = b"".join(line % (uid, uid, len(raw), raw) for uid, raw in MESSAGES.items())
+    lies: dict[str, Lie] = {"SIZES": lambda _, truth: [bodies + truth], "BODIES": reply("OK done already")}
+    assert (MESSAGES, None) == _fetch(lies)
 
 
 def test_a_literal_above_the_cap_is_thrown_away() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chunk_sync.errors import LeaseLost, UsageError
-from chunk_sync.store import control, plans, queue
+from chunk_sync.store import control, dispatches, plans, queue
 from chunk_sync.store.control import Decision
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import request_sync
@@ -79,7 +79,7 @@ def test_a_pause_uses_no_attempt_and_ends_with_resume(database: Database, what: 
     assert [] == claim(database, job, worker, limit=3)
     assert [] == database.execute("SELECT * FROM claim_chunks(%s, 3)", (worker,))
     assert [] == queue.due_chunks(database, limit=9)
-    assert [] == queue.due_jobs(database)
+    assert [] == dispatches.due_jobs(database)
     assert [] == queue.pending_within(database, job.chunk_ids, 3600)
     assert 1 == control.resume(database, paused, WHY)
     again = claim(database, job, worker, limit=3)

@@ -84,6 +84,9 @@ REPAIRS: dict[str, LiteralString] = {
     "force_reset_chunk, of a completed one": "SELECT force_reset_chunk(%(landed)s, 'why') ->> 'success' = 'true'",
     "reset_sync_job_chunks": "SELECT reset_sync_job_chunks(%(job)s, 'why') ->> 'reset_count' = '3'",
     "reopen_chunk": "SELECT reopen_chunk(%(dead)s, 'why') = 'failed'",
+    "reopen_sync_job": "SELECT reopen_sync_job(%(sync_job)s, 'why') >= 1",
+    "prioritize_sync_job": "SELECT prioritize_sync_job(%(sync_job)s, 30, 'why') >= 1",
+    "recover_by_hand": "SELECT count(*) = 4 FROM recover_by_hand('{}', 10, 'why')",
     "archive_sync_job": "SELECT archive_sync_job(%(archived)s, 'why')::text = ''",
     **{
         f"{verb} {scope}": f"SELECT {verb}_sync('{scope}', %({scope})s, 'why') >= {least}"

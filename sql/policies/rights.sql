@@ -24,8 +24,8 @@ tenant_lanes, messages, message_bodies, message_raw, message_locations, attachme
 threads, thread_nodes, thread_messages, emails, email_threads, message_search, mail_problems,
 chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chunked_sync_health_summary, health_alerts
 TO chunk_sync_tenant;
-GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at) ON mailboxes
-TO chunk_sync_tenant;
+GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at, sync_every)
+    ON mailboxes TO chunk_sync_tenant;
 GRANT SELECT (id, at, action, tenant_id, sync_job_id, chunks_affected, reason, details)
     ON audit_log TO chunk_sync_tenant;
 GRANT SELECT (id, lease_until, ended_at) ON workers TO chunk_sync_tenant;
@@ -45,7 +45,8 @@ GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) O
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, lane_drift,
 cleanup_stuck_chunks, reset_stuck_chunks, recover_plans, repair_lanes,
-force_reset_chunk, reset_sync_job_chunks, reopen_chunk, cancel_sync, pause_sync, resume_sync, archive_sync_job
+force_reset_chunk, reset_sync_job_chunks, reopen_chunk, cancel_sync, pause_sync, resume_sync, archive_sync_job,
+reopen_sync_job, prioritize_sync_job, recover_by_hand
 TO chunk_sync_operator;
 -- What these do in its name:
 GRANT EXECUTE ON FUNCTION
@@ -54,14 +55,15 @@ recover_expired_leases, recover_chunks, reopen_chunks, end_attempt, fail_plan, r
 under_stress, settle_sync_job, settle_sync_jobs, turn_sync_job, lock_lanes, refresh_lane, put_back, held_by
 TO chunk_sync_operator;
 GRANT UPDATE (
-    status, available_at, turn_at, started_at, completed_at, worker_id, attempts, lost_leases, error_category,
+    status, priority, available_at, turn_at, started_at, completed_at, worker_id, attempts, lost_leases, error_category,
     emails_inserted, emails_unchanged, emails_absent, emails_quarantined, bytes_processed
 ) ON chunk_processing_queue TO chunk_sync_operator;
 GRANT UPDATE (version, held, paused, head_class, vtime, low_turn_at, low_chunk_id, wake_at, breaker) ON mailbox_lanes
 TO chunk_sync_operator;
 GRANT UPDATE (
-    status, plan_available_at, plan_dispatched_until, plan_worker_id, completed_chunks, failed_chunks, cancelled_chunks,
-    emails_processed, bytes_processed, error_category, error_message, last_completed_at, completed_at, paused_at
+    status, priority, plan_available_at, plan_dispatched_until, plan_worker_id, completed_chunks, failed_chunks,
+    cancelled_chunks, emails_processed, bytes_processed, error_category, error_message, last_completed_at,
+    completed_at, paused_at
 ) ON sync_jobs TO chunk_sync_operator;
 GRANT UPDATE (reported_at) ON sync_chunks TO chunk_sync_operator;
 GRANT UPDATE (paused_at) ON mailboxes, tenant_lanes TO chunk_sync_operator;

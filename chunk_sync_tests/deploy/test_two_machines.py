@@ -1,0 +1,184 @@
+"""Two machines with a worker each, through a real Redis: what is killed is missed by nobody.
+
+One installation serves all of these tests; each has a mailbox of its own. The oracle is the mail server: after each
+story every message that it holds is stored once, byte for byte.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+
+import dagster as dg
+import psutil
+import pytest
+from dagster import DagsterRunStatus, RunsFilter
+from sqlalchemy import make_url
+
+from chunk_sync.demo.mailbox import iter_messages
+from chunk_sync.store.mailboxes import add_mailbox, request_sync
+from chunk_sync_tests.deploy.machines import Machine, Machines
+from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME
+from chunk_sync_tests.e2e.test_daemon import half_way, partitions_told, served, stored
+from chunk_sync_tests.postgres_plugin import PgServer, scratch_folder
+from chunk_sync_tests.servers.dovecot import DovecotServer
+from chunk_sync_tests.servers.process import DEFAULT_PASSWORD
+
+pytestmark = [pytest.mark.needs("redis", "dovecot"), ONE_AT_A_TIME]
+
+MESSAGES = 1200
+LEASE_SECONDS = 6
+PASSWORD = "MAILBOX_PASSWORD"
+VARIABLES = {
+    PASSWORD: DEFAULT_PASSWORD,
+    "CHUNK_SYNC_LEASE_SECONDS": str(LEASE_SECONDS),
+    "CHUNK_SYNC_CHUNK_MESSAGES": "25",
+    "CHUNK_SYNC_RUN_THREADS": "1",
+}
+PROCESS = re.compile(r"Started process for run \(pid: (\d+)\)")
+PROCESSES = 2
+"""Of a worker that is idle: Celery's own, and one for the next run."""
+ONE_AT_A_TIME_EACH = {"--concurrency=2": "--concurrency=1"}
+"""So that two runs are on two machines."""
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def machines(pg_server: PgServer, migrated_template: str, dagster_template: str) -> Iterator[Machines]:
+    """Two workers with a short lease, small chunks and one thread a run, so that there is a half-way."""
+    with (
+        scratch_folder() as folder,
+        pg_server.cloned(migrated_template) as dsn,
+        pg_server.cloned(dagster_template) as dagster_dsn,
+        Machines(folder, dsn, dagster_dsn, workers=2, variables=VARIABLES, changes=ONE_AT_A_TIME_EACH) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def dovecot() -> Iterator[DovecotServer]:
+    """A Dovecot with 1,200 messages in several folders."""
+    with DovecotServer() as server:
+        server.add_mailbox(iter_messages(MESSAGES, seed=next(_names), profile="small"))
+        yield server
+
+
+def ask(machines: Machines, server: DovecotServer) -> tuple[str, int]:
+    """Connect the server's mailbox and ask for its sync; returns the mailbox's name and the job."""
+    name = f"box{next(_names)}"
+    add_mailbox(machines.database, name=name, address=server.address, provider="imap", credential=f"env:{PASSWORD}")
+    return name, request_sync(machines.database, name).job_id
+
+
+def instance_of(machines: Machines) -> dg.DagsterInstance:
+    """Dagster's instance, as the machines have it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in machines.head.env.items():
+            patch.setenv(name, value)
+        return dg.DagsterInstance.get()
+
+
+@pytest.fixture(scope="module")
+def dagster(machines: Machines) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance, as the machines have it."""
+    with instance_of(machines) as opened:
+        yield opened
+
+
+def run_processes(machine: Machine) -> list[psutil.Process]:
+    """The processes of a worker that runs are run in."""
+    child = machine.child("worker")
+    return [process for process in child.members() if process.pid != child.process.pid]
+
+
+def runs_at_work(machines: Machines) -> list[str]:
+    """The ids of the runs that hold a lease now."""
+    rows = machines.database.execute("SELECT run_id FROM workers WHERE ended_at IS NULL AND lease_until > clock()")
+    return [row["run_id"] for row in rows if row["run_id"]]
+
+
+def busy(machines: Machines, dagster: dg.DagsterInstance) -> list[Machine]:
+    """The machines that runs with a lease are on."""
+    told = [dagster.all_logs(run, dg.DagsterEventType.ENGINE_EVENT) for run in runs_at_work(machines)]
+    pids = {int(found[1]) for events in told for e in events if (found := PROCESS.search(e.message))}
+    return [machine for machine in machines.workers if pids & {p.pid for p in run_processes(machine)}]
+
+
+def check(machines: Machines, name: str, job_id: int, server: DovecotServer, seconds: float = 120) -> None:
+    """Wait for the end of a sync; nothing is lost and nothing is doubled."""
+    done = machines.wait_until_ended(job_id, seconds)
+    assert ("completed", MESSAGES) == (done.status, done.emails_processed)
+    assert served(server) == stored(machines, name)
+    machines.wait_for(lambda: partitions_told(machines, job_id), 60, "report to Dagster")
+
+
+def test_a_sync_is_shared_by_two_machines(
+    machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer
+) -> None:
+    """Runs of one sync are at work on both machines at the same time."""
+    name, job_id = ask(machines, dovecot)
+    machines.wait_for(lambda: True if len(busy(machines, dagster)) == 2 else None, 120, "run on each machine")
+    check(machines, name, job_id, dovecot)
+
+
+def test_kill_9_of_a_machine_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
+    """A machine is lost with its worker and its runs: the other one finishes the job, without waiting for Dagster."""
+    name, job_id = ask(machines, dovecot)
+    half_way(machines, job_id)
+    lost = machines.wait_for(lambda: next(iter(busy(machines, dagster)), None), 60, "run")
+    lost.kill()
+    check(machines, name, job_id, dovecot)
+    recovered = machines.database.execute(
+        "SELECT count(*) AS n FROM audit_log WHERE action = 'stuck_chunk_reset' AND sync_job_id = %s", (job_id,)
+    )
+    assert 1 <= recovered[0]["n"]
+    machines.start_worker(lost)
+    machines.wait_until_ready(lost)
+
+
+def test_kill_9_of_a_run_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
+    """A run's process dies: its worker goes on with another one, and Dagster knows that the run has failed."""
+    name, job_id = ask(machines, dovecot)
+    half_way(machines, job_id)
+    (struck, *_) = machines.wait_for(lambda: busy(machines, dagster) or None, 60, "run")
+    before = runs_at_work(machines)
+    for process in run_processes(struck):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    check(machines, name, job_id, dovecot)
+    failed = RunsFilter(run_ids=before, statuses=[DagsterRunStatus.FAILURE])
+    machines.wait_for(lambda: True if dagster.get_runs(failed) else None, 60, "failed run")
+    assert run_processes(struck)
+
+
+def test_kill_9_of_the_broker_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
+    """Runs at work do not need the broker; when it is back, the machines take new ones."""
+    name, job_id = ask(machines, dovecot)
+    half_way(machines, job_id)
+    machines.broker.kill()
+    was = machines.job(job_id).completed_chunks
+    machines.wait_for(lambda: True if machines.job(job_id).completed_chunks >= was + 2 else None, 60, "progress")
+    machines.broker.start()
+    check(machines, name, job_id, dovecot, seconds=300)
+    new, job_id = ask(machines, dovecot)
+    check(machines, new, job_id, dovecot, seconds=300)
+
+
+def test_a_worker_gives_back_what_its_runs_took(machines: Machines, dagster: dg.DagsterInstance) -> None:
+    """After its runs a worker holds no lease, no connection to PostgreSQL, and none of a run's processes."""
+    machines.wait_for(lambda: None if runs_at_work(machines) else True, 60, "end of all runs")
+    assert 10 <= dagster.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
+    port = make_url(machines.database.dsn).port
+
+    def idle(machine: Machine) -> bool | None:
+        members = machine.child("worker").members()
+        with suppress(psutil.NoSuchProcess):
+            held = [c for p in members for c in p.net_connections(kind="tcp") if c.raddr and c.raddr.port == port]
+            return True if (len(members), held) == (PROCESSES, []) else None
+        return None
+
+    for machine in machines.workers:
+        machines.wait_for(partial(idle, machine), 30, "idle worker")

@@ -1,0 +1,17 @@
+-- One batch of events that no run wrote, of chunks whose keys are gone: told by a sensor when the run had been killed.
+WITH gone AS (
+    DELETE FROM event_logs WHERE id = ANY (ARRAY(
+        SELECT e.id FROM event_logs AS e
+        WHERE e.run_id = '' AND e.partition IS NOT NULL AND e.asset_key = %(asset)s
+            AND e.timestamp < %(before)s::timestamptz AT TIME ZONE 'UTC'
+            AND NOT EXISTS (
+                SELECT FROM dynamic_partitions AS p
+                WHERE p.partitions_def_name = %(name)s AND p.partition = e.partition
+            )
+        ORDER BY e.id LIMIT %(limit)s
+    ))
+    RETURNING id
+), tags AS (
+    DELETE FROM asset_event_tags WHERE event_id IN (SELECT g.id FROM gone AS g)
+)
+SELECT count(*) FROM gone
