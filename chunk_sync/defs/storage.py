@@ -5,7 +5,7 @@ which is most of what an event costs. This asks every process for what the webse
 say `postgresql+psycopg2`.
 """
 
-from typing import Self
+from typing import Any, Self
 
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
@@ -37,4 +37,19 @@ class PooledPostgresStorage(DagsterPostgresStorage):
                 pool_recycle=RECYCLE_SECONDS,
                 max_overflow=_EXTRA_CONNECTIONS,
             )
+            _close_with(part)
         return storage
+
+
+def _close_with(part: Any) -> None:
+    """Have a part's pool closed when the instance is done with it: Dagster, which keeps none, only lets go of it.
+
+    The code server opens an instance at each tick, a Celery worker at each run.
+    """
+    let_go, engine = part.dispose, vars(part)["_engine"]  # there is no other way to the pool that was just made
+
+    def dispose() -> None:
+        let_go()
+        engine.dispose()
+
+    vars(part)["dispose"] = dispose

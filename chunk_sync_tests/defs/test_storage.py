@@ -13,6 +13,7 @@ from chunk_sync.local.database import Database, dagster_environment
 from chunk_sync.local.dsn import app_url, dagster_own_url
 from chunk_sync.settings import Settings
 from chunk_sync_tests.postgres_plugin import PgServer
+from chunk_sync_tests.servers.process import wait_until
 
 
 @pytest.fixture
@@ -53,6 +54,22 @@ def test_connections_are_kept(instance: dg.DagsterInstance, pg_server: PgServer)
     for _ in range(20):
         instance.report_runless_asset_event(dg.AssetMaterialization("a"))
     assert sessions(pg_server.admin, counted, database) - before <= 6
+
+
+def test_an_instance_that_is_done_with_leaves_no_connection(instance: dg.DagsterInstance, pg_server: PgServer) -> None:
+    """A process may open one instance after another, as the code server does at each tick."""
+    database = instance.event_log_storage.postgres_url.rpartition("/")[2]
+    counted = "select count(*) from pg_stat_activity where datname = %s"
+
+    def use() -> int:
+        with dg.DagsterInstance.get() as another:
+            another.get_runs_count()
+            another.event_log_storage.has_asset_key(dg.AssetKey("a"))
+            another.all_instigator_state()
+        return sessions(pg_server.admin, counted, database)
+
+    before = use()
+    assert wait_until(lambda: max(use() for _ in range(4)) <= before, 10)
 
 
 def test_restart_of_the_server_is_survived(
