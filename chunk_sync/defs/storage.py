@@ -5,7 +5,7 @@ which is most of what an event costs. This asks every process for what the webse
 say `postgresql+psycopg2`.
 """
 
-from typing import Any, Self
+from typing import Self
 
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
@@ -37,19 +37,24 @@ class PooledPostgresStorage(DagsterPostgresStorage):
                 pool_recycle=RECYCLE_SECONDS,
                 max_overflow=_EXTRA_CONNECTIONS,
             )
-            _close_with(part)
+        _close_pools(storage)
         return storage
 
 
-def _close_with(part: Any) -> None:
-    """Have a part's pool closed when the instance is done with it: Dagster, which keeps none, only lets go of it.
+def _close_pools(storage: DagsterPostgresStorage) -> None:
+    """Have the pools closed when an instance is done with its storage: Dagster, which keeps none, only lets go of it.
 
-    The code server opens an instance at each tick, a Celery worker at each run.
+    The code server opens an instance at each tick, a Celery worker at each run. Of the three parts an instance disposes
+    of two, the event log last.
     """
-    let_go, engine = part.dispose, vars(part)["_engine"]  # there is no other way to the pool that was just made
+    last = storage.event_log_storage
+    # There is no other way to the pools that were just made.
+    engines = [vars(part)["_engine"] for part in (storage.run_storage, last, storage.schedule_storage)]
+    let_go = last.dispose
 
     def dispose() -> None:
         let_go()
-        engine.dispose()
+        for engine in engines:
+            engine.dispose()
 
-    vars(part)["dispose"] = dispose
+    vars(last)["dispose"] = dispose
