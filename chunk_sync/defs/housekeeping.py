@@ -23,7 +23,7 @@ from chunk_sync.store import dagster_tables
 from chunk_sync.store.dagster_tables import Connection
 from chunk_sync.store.database import Database
 from chunk_sync.store.partition_keys import KeyState, key_states
-from chunk_sync.store.retention import expired_before
+from chunk_sync.store.retention import a_day_ago, expired_before
 
 _KEYS_A_BATCH = 2000
 _KEYS_LOOKED_AT = 4000
@@ -79,7 +79,8 @@ def prune_runs(
 ) -> Counter[str]:
     """Delete runs that are past their retention with all that they left; returns how many of what.
 
-    A run stays while it is what gives a live partition, an asset or a check its colour.
+    A run stays while it is what gives a live partition, an asset or a check its colour. Events of keys that are gone go
+    after a day, before their run does.
     """
     deleted: Counter[str] = Counter(runs=0)
     before = expired_before(database, "dagster_runs")
@@ -95,10 +96,11 @@ def prune_runs(
     with _tables(instance) as conn:
         if conn:
             deleted.update(dagster_tables.delete_orphans(conn, before))
-            while count := dagster_tables.delete_runless_events(
-                conn, PARTITIONS_NAME, asset.to_string(), before, _EVENTS_A_BATCH
+            yesterday = max(before, a_day_ago(database))
+            while count := dagster_tables.delete_dead_events(
+                conn, PARTITIONS_NAME, asset.to_string(), yesterday, _EVENTS_A_BATCH
             ):
-                deleted["events_without_run"] += count
+                deleted["events_of_dead_keys"] += count
     return deleted
 
 

@@ -1,6 +1,7 @@
 """Sensors: thin shells over the store and pure functions. The database is the truth; a lost tick costs only time."""
 
 import dagster as dg
+from dagster import DagsterRunStatus, RunsFilter
 
 from chunk_sync.defs.jobs import plan_sync_jobs, retry_chunks, sync_chunks
 from chunk_sync.defs.operations import ended_runs
@@ -10,12 +11,14 @@ from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.dispatch import Slice, plan_dispatch
 from chunk_sync.domain.partitions import PARTITIONS_NAME, partition_key
 from chunk_sync.store import dispatches, plans, queue
+from chunk_sync.store.database import Database
 from chunk_sync.store.dispatches import Dispatch
 from chunk_sync.store.mailboxes import request_due_syncs
 
 _TICK_SECONDS = 5  # Dagster's loop is no faster
 _MARK_SECONDS = 120  # a request that no run has taken by then is made again
 _SCHEDULE_SECONDS = 30
+_LEASES_UNTIL_LOST = 5  # a run that lost its lease ends by itself long before
 _PLANS_A_RUN = 10
 _REPORTS_A_TICK = 500
 
@@ -72,6 +75,7 @@ def stuck_chunks(context: dg.SensorEvaluationContext, chunk_sync: ChunkSync):  #
     """Recover expired leases, and those of runs that Dagster knows are over."""
     database = chunk_sync.database()
     recovered = queue.recover(database, ended_runs(context.instance, queue.live_run_ids(database)))
+    _end_lost_runs(context, database, chunk_sync.settings().lease_seconds)
     reported = _report_landed(context.instance, chunk_sync)
     if not recovered and not reported:
         return dg.SkipReason("no chunk is stuck")
@@ -124,6 +128,15 @@ def _run_request(piece: Slice, dispatch: Dispatch) -> dg.RunRequest:
         tags["dagster/asset_partition_range_end"] = partition_key(job.job_id, piece.last_index)
     name = retry_chunks.name if piece.scattered else sync_chunks.name
     return dg.RunRequest(run_key=f"dispatch {dispatch.id}", job_name=name, tags=tags)
+
+
+def _end_lost_runs(context: dg.SensorEvaluationContext, database: Database, lease_seconds: float) -> None:
+    """Have Dagster know that a run is over whose machine is lost: else it keeps its place in the queue for an hour."""
+    lost = queue.lost_run_ids(database, quiet_seconds=_LEASES_UNTIL_LOST * lease_seconds)
+    at_work = [DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+    for run in context.instance.get_runs(RunsFilter(run_ids=lost, statuses=at_work)) if lost else []:
+        context.instance.report_run_failed(run, "its lease ran out and was not renewed: its machine is lost")
+        context.log.warning("run %s is lost with its machine", run.run_id)
 
 
 def _report_landed(instance: dg.DagsterInstance, chunk_sync: ChunkSync) -> int:

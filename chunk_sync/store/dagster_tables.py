@@ -25,10 +25,10 @@ def expired_runs(conn: Connection, name: str, before: datetime, limit: int) -> l
     return [row[0] for row in conn.exec_driver_sql(query("dagster/runs_expired"), parameters)]
 
 
-def delete_runless_events(conn: Connection, name: str, asset: str, before: datetime, limit: int) -> int:
-    """Delete a batch of events that no run wrote, of partitions that are gone; returns how many."""
+def delete_dead_events(conn: Connection, name: str, asset: str, before: datetime, limit: int) -> int:
+    """Delete a batch of events of an asset's partitions that are gone; returns how many."""
     parameters = {"name": name, "asset": asset, "before": before, "limit": limit}
-    return conn.exec_driver_sql(query("dagster/runless_delete"), parameters).scalar_one()
+    return conn.exec_driver_sql(query("dagster/events_delete"), parameters).scalar_one()
 
 
 def delete_orphans(conn: Connection, before: datetime) -> dict[str, int]:

@@ -208,6 +208,11 @@ def live_run_ids(database: Database) -> list[str]:
     return [row["run_id"] for row in database.rows("workers_live")]
 
 
+def lost_run_ids(database: Database, *, quiet_seconds: float) -> list[str]:
+    """List runs whose lease was over for so long without a goodbye, whatever Dagster holds of them."""
+    return [row["run_id"] for row in database.rows("runs_lost", {"quiet": timedelta(seconds=quiet_seconds)})]
+
+
 def unreported_chunks(database: Database, *, quiet_seconds: float, limit: int) -> list[UnreportedChunk]:
     """List completed chunks whose worker died before it told Dagster."""
     rows = database.rows("chunks_unreported", {"quiet": timedelta(seconds=quiet_seconds), "limit": limit})

@@ -34,3 +34,8 @@ def run_retention(database: Database, limit: int = BATCH) -> dict[str, int]:
 def expired_before(database: Database, what: str) -> datetime | None:
     """Give the moment before which a thing is past its retention; None when it is kept for ever."""
     return database.rows("expired_before", {"what": what})[0]["moment"]
+
+
+def a_day_ago(database: Database) -> datetime:
+    """Give the moment a day ago, by the database's clock."""
+    return database.execute("SELECT clock() - interval '1 day' AS moment")[0]["moment"]

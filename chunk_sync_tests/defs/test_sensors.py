@@ -179,6 +179,25 @@ def test_a_failed_run_is_noted_and_gives_back_what_it_held(edge: Edge) -> None:
     ]
 
 
+def test_a_run_whose_machine_is_lost_is_ended(edge: Edge) -> None:
+    """Dagster would keep its place in the queue for an hour; a run that said goodbye is left alone."""
+    factory.set_clock(edge.database, NOON)
+    for run_id in ("lost", "well"):
+        edge.instance.add_run(dg.DagsterRun(job_name="sync_chunks", run_id=run_id, status=dg.DagsterRunStatus.STARTED))
+    queue.open_worker(edge.database, "run-lost", 60, "lost")
+    queue.close_worker(edge.database, queue.open_worker(edge.database, "run-well", 60, "well"))
+
+    def statuses() -> list[str]:
+        edge.tick(stuck_chunks)
+        runs = [edge.instance.get_run_by_id(run_id) for run_id in ("lost", "well")]
+        return [run.status.value for run in runs if run]
+
+    factory.move_clock(edge.database, "5 min")
+    assert ["STARTED", "STARTED"] == statuses()
+    factory.move_clock(edge.database, "2 min")
+    assert ["FAILURE", "STARTED"] == statuses()
+
+
 def test_nothing_is_asked_twice_while_dispatches_live(edge: Edge) -> None:
     """A request that nobody has taken holds its chunks until it expires; then they are asked for again."""
     factory.set_clock(edge.database, NOON)

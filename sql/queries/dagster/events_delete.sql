@@ -1,8 +1,9 @@
--- One batch of events that no run wrote, of chunks whose keys are gone: told by a sensor when the run had been killed.
+-- One batch of events of chunks whose keys are gone. Dagster reads those of all keys that there ever were, whenever it
+-- builds the status of the partitions anew, which it does at every key that comes or goes.
 WITH gone AS (
     DELETE FROM event_logs WHERE id = ANY (ARRAY(
         SELECT e.id FROM event_logs AS e
-        WHERE e.run_id = '' AND e.partition IS NOT NULL AND e.asset_key = %(asset)s
+        WHERE e.partition IS NOT NULL AND e.asset_key = %(asset)s
             AND e.timestamp < %(before)s::timestamptz AT TIME ZONE 'UTC'
             AND NOT EXISTS (
                 SELECT FROM dynamic_partitions AS p
