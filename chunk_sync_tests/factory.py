@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from chunk_sync.domain.chunks import ChunkPlan, ClaimedChunk
 from chunk_sync.domain.spans import UidSet
+from chunk_sync.errors import ErrorCategory
 from chunk_sync.store import plans, queue
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import Mailbox, add_mailbox, request_sync
@@ -80,6 +81,20 @@ def complete(database: Database, chunk: ClaimedChunk, emails: int = 10) -> str:
         ).fetchone()
     assert row is not None
     return row["status"]
+
+
+def fail_for_good(database: Database, chunk: ClaimedChunk) -> None:
+    """Report a failure that is never tried again: the chunk is a dead letter."""
+    queue.fail_chunk(
+        database,
+        chunk,
+        category=ErrorCategory.PERMISSION,
+        message="no right",
+        code=None,
+        retry_after=None,
+        account_scope=False,
+        duration_ms=1,
+    )
 
 
 def job_row(database: Database, job_id: int) -> dict[str, object]:

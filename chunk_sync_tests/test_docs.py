@@ -15,12 +15,10 @@ from chunk_sync import __version__, settings
 from chunk_sync.cli.main import app
 from chunk_sync.definitions import defs
 from chunk_sync.domain.partitions import PARTITIONS_NAME
-from chunk_sync.errors import ErrorCategory
 from chunk_sync.local.dsn import libpq_url
 from chunk_sync.settings import PROJECT_ROOT
-from chunk_sync.store import queue
 from chunk_sync.store.database import Database, sql_folder
-from chunk_sync_tests.factory import claim, make_job, make_mailbox, open_worker
+from chunk_sync_tests.factory import claim, fail_for_good, make_job, make_mailbox, open_worker
 
 FIRST_SCREEN = 24
 # Dagster copies our sensors when it resolves them, and then warns of its own parameter.
@@ -207,16 +205,7 @@ def used_database(database: Database) -> Database:
     """The mailboxes that the documents speak of, with planned jobs; a chunk of the first job is a dead letter."""
     jobs = [make_job(database, make_mailbox(database, name)) for name in ("demo", "ann")]
     chunk = claim(database, jobs[0], open_worker(database))[0]
-    queue.fail_chunk(
-        database,
-        chunk,
-        category=ErrorCategory.PERMISSION,
-        message="no right",
-        code=None,
-        retry_after=None,
-        account_scope=False,
-        duration_ms=1,
-    )
+    fail_for_good(database, chunk)
     return database
 
 

@@ -14,7 +14,7 @@ from typing import LiteralString
 
 from chunk_sync.errors import UsageError
 from chunk_sync.store.database import Database, Row, query
-from chunk_sync.store.mailboxes import SyncRequest, get_mailbox, insert_request
+from chunk_sync.store.mailboxes import SyncRequest, request_sync
 from chunk_sync.store.queue import RecoveredChunk
 
 FIRST, LAST = 30, 1
@@ -63,26 +63,23 @@ def request(
     priority: int | None = None,
 ) -> SyncRequest:
     """Ask for a sync of a mailbox; raises UsageError when the request makes no sense."""
-    get_mailbox(database, mailbox, tenant)
     if priority is not None:
         _check_priority(priority)
     if sync_from and sync_to and sync_from >= sync_to:
         message = f"nothing lies between since {sync_from} and until {sync_to}: since must be the earlier one"
         raise UsageError(message)
-    parameters = {
-        "mailbox": mailbox,
-        "tenant": tenant,
-        "sync_type": sync_type,
-        "sync_from": sync_from,
-        "sync_to": sync_to,
-        "priority": priority,
-        "requested_by": decision.actor,
-    }
     who = {"actor": decision.actor, "reason": decision.reason, "run_id": decision.run_id}
-    with database.transaction() as conn:
-        asked = insert_request(conn, parameters)
-        conn.execute(query("audit_request"), {"job_id": asked.job_id, **who})
-    return asked
+    return request_sync(
+        database,
+        mailbox,
+        tenant=tenant,
+        sync_type=sync_type,
+        sync_from=sync_from,
+        sync_to=sync_to,
+        priority=priority,
+        requested_by=decision.actor,
+        also=lambda conn, asked: conn.execute(query("audit_request"), {"job_id": asked.job_id, **who}),
+    )
 
 
 def find_target(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -102,10 +102,12 @@ def request_sync(
     sync_to: datetime | None = None,
     priority: int | None = None,
     requested_by: str = "cli",
+    also: Callable[[Connection, SyncRequest], object] | None = None,
 ) -> SyncRequest:
     """Ask for a sync of a mailbox; raises UsageError when the request makes no sense.
 
-    Without a type: incremental once a whole first sync was completed, initial before.
+    Without a type: incremental once a whole first sync was completed, initial before. `also` is done in the same
+    transaction.
     """
     get_mailbox(database, mailbox, tenant)
     parameters = {
@@ -119,7 +121,10 @@ def request_sync(
     }
     try:
         with database.transaction() as conn:
-            return insert_request(conn, parameters)
+            asked = insert_request(conn, parameters)
+            if also:
+                also(conn, asked)
+            return asked
     except psycopg.errors.CheckViolation as error:
         message = "priority goes from 1 (last) to 30 (first), and --since must lie before --until"
         raise UsageError(message) from error

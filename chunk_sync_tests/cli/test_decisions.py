@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from chunk_sync.errors import ErrorCategory
-from chunk_sync.store import queue
 from chunk_sync.store.database import Database
 from chunk_sync_tests.e2e.installation import run_cli
-from chunk_sync_tests.factory import claim, complete, job_row, make_job, make_mailbox, open_worker, statuses
+from chunk_sync_tests.factory import (
+    claim,
+    complete,
+    fail_for_good,
+    job_row,
+    make_job,
+    make_mailbox,
+    open_worker,
+    statuses,
+)
 
 
 def said(database: Database, home: Path, *words: str) -> str:
@@ -26,16 +33,7 @@ def test_from_a_dead_letter_to_the_archive(database: Database, tmp_path: Path) -
     job = make_job(database, make_mailbox(database), chunks=2)
     worker = open_worker(database)
     (chunk,) = claim(database, job, worker)
-    queue.fail_chunk(
-        database,
-        chunk,
-        category=ErrorCategory.PERMISSION,
-        message="no right",
-        code=None,
-        retry_after=None,
-        account_scope=False,
-        duration_ms=1,
-    )
+    fail_for_good(database, chunk)
     assert f"sync job {job.id}: 1 failed chunks run again" == said(database, tmp_path, "retry", str(job.id))
     assert ["pending", "pending"] == statuses(database, job)
     assert f"sync job {job.id} has priority 1: 2 chunks wait" == said(

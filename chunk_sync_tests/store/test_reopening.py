@@ -19,6 +19,7 @@ from chunk_sync_tests.factory import (
     PlannedJob,
     claim,
     complete,
+    fail_for_good,
     job_row,
     make_job,
     make_mailbox,
@@ -48,16 +49,7 @@ def audit(database: Database, action: str) -> Row:
 def make_fail(database: Database, job: PlannedJob, index: int, worker: int) -> None:
     """Have a chunk fail for good."""
     (chunk,) = queue.claim_chunks(database, worker, [job.chunk_ids[index]], 1)
-    queue.fail_chunk(
-        database,
-        chunk,
-        category=ErrorCategory.PERMISSION,
-        message="no right",
-        code=None,
-        retry_after=None,
-        account_scope=False,
-        duration_ms=1,
-    )
+    fail_for_good(database, chunk)
 
 
 def finish(database: Database, job: PlannedJob, *, failed: tuple[int, ...] = ()) -> None:
