@@ -31,6 +31,11 @@ from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import Mailbox, add_mailbox, request_sync
 from chunk_sync.store.migrations import check_schema, migrate
 
+try:
+    from chunk_sync.store import dispatches
+except ImportError:  # before 0.3.0 they were part of the queue
+    dispatches = queue
+
 LEASE = 60.0
 FATES = ("Dead", "Done", "Held", "Lost", "Retry")  # folders of a half-done mailbox, in the order of their chunks
 
@@ -149,11 +154,11 @@ class HeldRun:
     def begin(self) -> dict[str, str]:
         """Lose one chunk, then dispatch a run; returns what was reported until nothing moves any more."""
         database = self._parts.database
-        due = next(job for job in queue.due_jobs(database) if job.job_id == self._job_id)
+        due = next(job for job in dispatches.due_jobs(database) if job.job_id == self._job_id)
         self._lose(due.chunk_indexes[FATES.index("Lost")])
         piece = Slice(due, due.chunk_indexes[0], due.chunk_indexes[len(FATES) - 1], len(FATES), scattered=False)
-        dispatch = queue.add_dispatch(database, piece, LEASE)
-        request = RunRequest("held-run", dispatch_id=dispatch)
+        dispatch = dispatches.add_dispatch(database, piece, LEASE)
+        request = RunRequest("held-run", dispatch_id=getattr(dispatch, "id", dispatch))
         self._run: RangeRun = start_run(self._parts, request, self._report)
         self._thread.start()
         for _ in FATES[:-1]:  # all but Lost: three reports, and the held one's arrival
@@ -209,10 +214,10 @@ class _FatedSource:
         self._source = source
         self._fates = run
 
-    def fetch(self, span: Span, *known: frozenset[int]) -> Iterator[RawMessage]:
-        """Later versions also say what they know already."""
+    def fetch(self, span: Span, *known: frozenset[int], **wishes: bool) -> Iterator[RawMessage]:
+        """Later versions also say what they know already, and how they want it."""
         self._fates.meet(_fate(span))
-        return self._source.fetch(span, *known)
+        return self._source.fetch(span, *known, **wishes)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._source, name)

@@ -21,6 +21,8 @@ OTHER_VALUES = {
     ("retry_policies", "attempts_limit"),
 }
 """(table, column) of a release that a migration fills anew, each with its reason."""
+NEW_RULES = {"retention_policies": {"partition_keys", "dagster_runs"}}
+"""By table, what the rows are about that a migration adds to those of a release."""
 OTHER_ORDER: frozenset[str] = frozenset()
 """Tables whose columns may stand in another order after an upgrade. None so far."""
 BOOKS = {"schema_migrations", "schema_objects"}
@@ -102,7 +104,13 @@ def _kept(before: Tables, tables: Tables) -> Tables:
         table: {c for row in found for c in row if (table, c) not in OTHER_VALUES} for table, found in before.items()
     }
     return {
-        table: in_order([{c: row[c] for c in columns[table]} for row in tables[table]])
+        table: in_order(
+            [
+                {c: row[c] for c in columns[table]}
+                for row in tables[table]
+                if row.get("what") not in NEW_RULES.get(table, set())
+            ]
+        )
         for table in before.keys() - BOOKS
     }
 
