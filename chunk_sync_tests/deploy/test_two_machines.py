@@ -10,13 +10,11 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 
 import dagster as dg
 import psutil
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
-from sqlalchemy import make_url
 
 from chunk_sync.demo.mailbox import iter_messages
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
@@ -39,12 +37,6 @@ VARIABLES = {
     "CHUNK_SYNC_RUN_THREADS": "1",
 }
 PROCESS = re.compile(r"Started process for run \(pid: (\d+)\)")
-PROCESSES = 2
-"""Of a worker that is idle: Celery's own, and one for the next run."""
-SYNCS = 5
-"""What the tests before ask for: each has a plan, and some runs beside it, as many as the mailbox's pace makes."""
-CONNECTIONS = 5
-"""What a process keeps for its next run: our pool's."""
 ONE_AT_A_TIME_EACH = {"--concurrency=2": "--concurrency=1"}
 """So that two runs are on two machines."""
 _names = itertools.count(1)
@@ -128,21 +120,6 @@ def test_a_sync_is_shared_by_two_machines(
     check(machines, name, job_id, dovecot)
 
 
-def test_kill_9_of_a_machine_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
-    """A machine is lost with its worker and its runs: the other one finishes the job, without waiting for Dagster."""
-    name, job_id = ask(machines, dovecot)
-    half_way(machines, job_id)
-    lost = machines.wait_for(lambda: next(iter(busy(machines, dagster)), None), 60, "run")
-    lost.kill()
-    check(machines, name, job_id, dovecot)
-    recovered = machines.database.execute(
-        "SELECT count(*) AS n FROM audit_log WHERE action = 'stuck_chunk_reset' AND sync_job_id = %s", (job_id,)
-    )
-    assert 1 <= recovered[0]["n"]
-    machines.start_worker(lost)
-    machines.wait_until_ready(lost)
-
-
 def test_kill_9_of_a_run_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
     """A run's process dies: its worker goes on with another one, and Dagster knows that the run has failed."""
     name, job_id = ask(machines, dovecot)
@@ -169,20 +146,3 @@ def test_kill_9_of_the_broker_half_way(machines: Machines, dagster: dg.DagsterIn
     check(machines, name, job_id, dovecot, seconds=300)
     new, job_id = ask(machines, dovecot)
     check(machines, new, job_id, dovecot, seconds=300)
-
-
-def test_a_worker_gives_back_what_its_runs_took(machines: Machines, dagster: dg.DagsterInstance) -> None:
-    """After its runs a worker holds no lease, none of a run's processes, and no more connections than one run needs."""
-    machines.wait_for(lambda: None if runs_at_work(machines) else True, 60, "end of all runs")
-    assert SYNCS <= dagster.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
-    port = make_url(machines.database.dsn).port
-
-    def idle(machine: Machine) -> bool | None:
-        members = machine.child("worker").members()
-        with suppress(psutil.NoSuchProcess):
-            held = [c for p in members for c in p.net_connections(kind="tcp") if c.raddr and c.raddr.port == port]
-            return True if len(members) == PROCESSES and len(held) <= CONNECTIONS else None
-        return None
-
-    for machine in machines.workers:
-        machines.wait_for(partial(idle, machine), 30, "idle worker")
