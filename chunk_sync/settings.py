@@ -22,6 +22,8 @@
 | CHUNK_SYNC_MAX_DEPTH | 100 | levels of MIME parts inside each other |
 | CHUNK_SYNC_MAX_TEXT_CHARACTERS | 1000000 | characters of a body |
 | CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS | 60 | the longest silence of a mail server |
+| CHUNK_SYNC_DEADMAN_URL | (none) | where `deadman` alarms without the database: an apprise URL, or file:PATH with one |
+| CHUNK_SYNC_PING_URL | (none) | an http(s) URL that is called after each look at alerts |
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Settings:
     max_depth: int = 100
     max_text_characters: int = 1_000_000
     source_timeout_seconds: float = 60.0
+    deadman_url: str | None = None
+    ping_url: str | None = None
 
     @classmethod
     def read(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -98,6 +102,8 @@ class Settings:
                 number("CHUNK_SYNC_MAX_TEXT_CHARACTERS", cls.max_text_characters, 1 << 10, 100_000_000)
             ),
             source_timeout_seconds=number("CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS", cls.source_timeout_seconds, 1, 3600),
+            deadman_url=env.get("CHUNK_SYNC_DEADMAN_URL") or None,
+            ping_url=env.get("CHUNK_SYNC_PING_URL") or None,
         )
 
 

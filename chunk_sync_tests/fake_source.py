@@ -95,6 +95,9 @@ class _FakeSource:
             mailbox.ids.get(folder.key),
         )
 
+    def requests(self) -> int:
+        return len(self._mailbox.fetched)
+
     def list_messages(self, snapshot: Snapshot, above_uid: int = 0) -> Iterator[ListedMessage]:
         for uid, raw in self._mailbox.folders[snapshot.folder.key].items():
             received = START + timedelta(hours=uid)

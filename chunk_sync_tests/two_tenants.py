@@ -76,6 +76,8 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
         "INSERT INTO retry_policies (tenant_id, category, kind, retryable) VALUES (%s, 'network', 'none', false)",
         (tenant_id,),
     )
+    _alarm(database, tenant_id, name)
+    database.execute("INSERT INTO attempt_totals VALUES (%s, 'success', NULL, 1, 1, 1, 1, 1, 'epoch')", (tenant_id,))
     found = database.execute("SELECT public_id FROM tenants WHERE id = %s", (tenant_id,))[0]
     chunk = database.execute("SELECT public_id FROM sync_chunks WHERE id = %s", (landed.chunk_id,))[0]
     return Tenant(
@@ -88,6 +90,21 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
         archived_public_id=archived,
         chunk_public_id=str(chunk["public_id"]),
         unplanned_id=request_sync(database, mailbox.name, tenant=name, sync_type="manual").job_id,
+    )
+
+
+def _alarm(database: Database, tenant_id: int, name: str) -> None:
+    """Open an alert, tell a route of it, and silence another one."""
+    database.execute(
+        "WITH r AS (INSERT INTO alert_routes (tenant_id, name, target) VALUES (%(id)s, %(name)s, 'env:X')"
+        " RETURNING id),"
+        " a AS (INSERT INTO alerts (signal, tenant_id, level, value, message, acknowledged_at, acknowledged_by)"
+        " VALUES ('dead_letters', %(id)s, 'warn', 1, %(name)s, clock(), %(name)s) RETURNING id),"
+        " s AS (INSERT INTO alert_silences (tenant_id, ends_at, created_by, reason)"
+        " VALUES (%(id)s, clock() + interval '1 day', %(name)s, %(name)s))"
+        " INSERT INTO alert_deliveries (alert_id, tenant_id, route_id, route, kind, level, status, last_error)"
+        " SELECT a.id, %(id)s, r.id, %(name)s, 'opened', 'warn', 'waiting', %(name)s FROM a, r",
+        {"id": tenant_id, "name": f"a route of {name}"},
     )
 
 

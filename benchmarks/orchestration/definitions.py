@@ -29,6 +29,10 @@ class EmptySource:
         self._messages = chunks * CHUNK_MESSAGES
         self._refusing = refusing
 
+    def requests(self) -> int:
+        """Ask nobody."""
+        return 0
+
     def folders(self) -> list[SourceFolder]:
         """List one folder."""
         return [SourceFolder("INBOX", "INBOX", "inbox")]

@@ -83,10 +83,7 @@ def measure_pages(bench: Bench, live: Sequence[int]) -> None:
     print("Partitions tab, ms: partitionStats cold / again / after a key was added, PartitionHealthQuery")
     for count in live:
         have = len(bench.instance.get_dynamic_partitions(PARTITIONS_NAME))
-        jobs = range(have // RUN_CHUNKS, count // RUN_CHUNKS)
-        for job in jobs:
-            keys = job_keys(_FIRST_COPY + job, range(RUN_CHUNKS))
-            bench.instance.add_dynamic_partitions(PARTITIONS_NAME, keys)
+        add_keys(bench, have, count)
         cold, again = (_asked(bench, _STATS) for _ in range(2))
         bench.instance.add_dynamic_partitions(PARTITIONS_NAME, [f"one-more-{count}"])
         added = _asked(bench, _STATS)
@@ -149,17 +146,32 @@ def main() -> int:
     with exit_on_signals(), installation() as bench:
         _fill(bench, options.history)
         slowest = measure_ticks(bench, [int(count) for count in options.pending.split(",")])
-        prune_all(bench)
-        measure_pages(bench, [int(count) for count in options.keys.split(",")])
+        live = [int(count) for count in options.keys.split(",")]
+        prune_all(bench, max(live))
+        measure_pages(bench, live)
         measure_pruning(bench)
     print(f"slowest tick {slowest:.0f} ms, aim below {_LIMIT_MS} ms")
     return 0 if slowest < _LIMIT_MS else 1
 
 
-def prune_all(bench: Bench) -> None:
-    """Delete all keys that the ticks made: those of cancelled jobs go when their time is over, which is now."""
+def prune_all(bench: Bench, most: int) -> None:
+    """Leave Dagster's tables as the maintenance does with so many live keys, then take the keys back.
+
+    Those that the ticks made go, because the time of cancelled jobs' keys is over now; then the events of dead keys.
+    """
     bench.database.execute("UPDATE retention_policies SET keep = '1 microsecond' WHERE what = 'partition_keys'")
     prune_keys(bench.instance, bench.database)
+    add_keys(bench, 0, most)
+    started = time.perf_counter()
+    deleted = prune_runs(bench.instance, bench.database, _ASSET)
+    print(f"pruning: {deleted['events_of_dead_keys']:,} events of dead keys in {time.perf_counter() - started:.0f} s")
+    prune_keys(bench.instance, bench.database)
+
+
+def add_keys(bench: Bench, have: int, count: int) -> None:
+    """Make the keys of copied runs live again, until there are so many."""
+    for job in range(have // RUN_CHUNKS, count // RUN_CHUNKS):
+        bench.instance.add_dynamic_partitions(PARTITIONS_NAME, job_keys(_FIRST_COPY + job, range(RUN_CHUNKS)))
 
 
 if __name__ == "__main__":

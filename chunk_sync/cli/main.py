@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from chunk_sync import __version__
-from chunk_sync.cli import admin, control, listen, mailbox, reading, search, sync, testing, up
+from chunk_sync.cli import (
+    admin,
+    alert,
+    control,
+    deadman,
+    listen,
+    mailbox,
+    metrics,
+    reading,
+    search,
+    sla,
+    sync,
+    testing,
+    up,
+)
 from chunk_sync.cli.session import err, provider_failure
 from chunk_sync.errors import ChunkSyncError, ProviderError, UsageError
 from chunk_sync.local.signals import exit_on_signals
@@ -24,10 +38,14 @@ app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(reading.attachments, name="attachment")
 app.add_typer(reading.messages, name="message")
 app.add_typer(search.app, name="search")
+app.add_typer(alert.app, name="alert")
+app.add_typer(sla.app, name="sla")
 app.command("up")(up.up)
 app.command("sync")(sync.sync)
 app.command("listen")(listen.listen)
 app.command("status")(sync.status)
+app.command("metrics")(metrics.metrics)
+app.command("deadman")(deadman.deadman)
 app.command("verify")(sync.verify)
 app.command("problems")(reading.problems)
 app.command("cancel")(control.cancel)

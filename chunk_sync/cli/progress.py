@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chunk_sync.cli.session import printable
 from chunk_sync.domain.progress import Meter
 from chunk_sync.store.database import Database
 from chunk_sync.store.status import JobStatus, failed_attempts
@@ -32,6 +33,10 @@ class ProgressView:
 
     def render(self, database: Database, jobs: Sequence[JobStatus]) -> RenderableType:
         """Draw the jobs, the newest first, and what failed."""
+        return Group(self.table(jobs), *_failures(failed_attempts(database, [job.job_id for job in jobs])))
+
+    def table(self, jobs: Sequence[JobStatus]) -> RenderableType:
+        """Draw the jobs, and what each of them has to say."""
         now = time.monotonic()
         table = Table(
             "job",
@@ -49,12 +54,7 @@ class ProgressView:
             meter = self._meters.setdefault(job.job_id, Meter())
             meter.feed(now, job.emails_processed)
             table.add_row(*self._row(job, meter))
-        return Group(
-            table,
-            *_changes(jobs),
-            *_troubles(jobs),
-            *_failures(failed_attempts(database, [job.job_id for job in jobs])),
-        )
+        return Group(table, *_changes(jobs), *_troubles(jobs))
 
     def line(self, jobs: Sequence[JobStatus]) -> str:
         """Say it in one line, for a log."""
@@ -73,7 +73,7 @@ class ProgressView:
         state = job.overall_status if job.status not in {"requested", "planning"} else job.status
         return (
             f"#{job.job_id}",
-            job.mailbox,
+            Text(printable(job.mailbox)),
             job.sync_type,
             Text(state, style=_COLORS.get(state, "")),
             ProgressBar(total=max(job.emails_estimated, 1), completed=_shown(job), width=24),
@@ -102,16 +102,17 @@ def _rate(job: JobStatus, meter: Meter) -> str:
 def _eta(job: JobStatus, meter: Meter) -> str:
     if not job.open:
         seconds = (job.completed_at - job.created_at).total_seconds() if job.completed_at else 0
-        return f"done in {_duration(seconds)}"
+        return f"done in {duration(seconds)}"
     if job.throttled_until:
         return f"waits until {job.throttled_until.astimezone():%H:%M:%S}"
     left = meter.seconds_left(job.emails_estimated - job.emails_processed)
     if left is None and job.eta:
         left = (job.eta - datetime.now(UTC)).total_seconds()
-    return "-" if left is None or not job.emails_estimated else _duration(left)
+    return "-" if left is None or not job.emails_estimated else duration(left)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say how long something takes, in the two largest units."""
     whole = max(0, round(seconds))
     if whole < 60:  # noqa: PLR2004
         return f"{whole} s"
@@ -131,7 +132,7 @@ def _changes(jobs: Sequence[JobStatus]) -> list[Text]:
 
 def _troubles(jobs: Sequence[JobStatus]) -> list[Text]:
     return [
-        Text(f"#{job.job_id} {job.error_category}: {job.error_message}", style="red")
+        Text(printable(f"#{job.job_id} {job.error_category}: {job.error_message}"), style="red")
         for job in jobs
         if job.error_message
     ]

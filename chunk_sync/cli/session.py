@@ -67,6 +67,11 @@ def provider_failure(error: ProviderError, where: str = "") -> UsageError:
     return UsageError("; ".join(filter(None, (f"{where}: {error}" if where else str(error), hint))))
 
 
+def printable(text: str) -> str:
+    """Replace what would move a terminal's cursor or change its colours: names and errors are strangers' text."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def is_terminal() -> bool:
     """Whether a person is watching, who can be asked and shown things that move."""
     return sys.stdin.isatty() and sys.stdout.isatty()

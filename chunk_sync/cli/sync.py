@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import time
 from enum import StrEnum
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -14,12 +13,16 @@ from rich.table import Table
 
 from chunk_sync.cli.progress import ProgressView
 from chunk_sync.cli.session import Session, is_terminal, out, session
+from chunk_sync.cli.watch import show_system, watch_system
 from chunk_sync.domain.instants import parse_instant
 from chunk_sync.engine.verify import NAMES_SHOWN, FolderVerdict, verify_mailbox
+from chunk_sync.local.signals import stop_signals
+from chunk_sync.store.live import live_status
 from chunk_sync.store.mailboxes import get_mailbox, request_sync
 from chunk_sync.store.status import JobStatus, job_statuses
 
 _EVERY = 0.5
+_ENDED_SHOWN = 50
 
 
 class SyncType(StrEnum):
@@ -68,21 +71,22 @@ def sync(
 def status(
     mailbox: Annotated[str | None, typer.Argument(help="Only this mailbox.")] = None,
     tenant: _Tenant = "default",
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it until every job is done.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep showing it until Ctrl-C; a mailbox's, until its jobs are done.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for scripts; with --watch a line a look.")
+    ] = False,
 ) -> None:
-    """Show how far the sync jobs are."""
+    """Show what is going on: sync jobs, what waits, who works, what stands still, fails or is alarming."""
     with session() as opened:
         box = get_mailbox(opened.database, mailbox, tenant) if mailbox else None
-        jobs = job_statuses(opened.database, mailbox_id=box.id if box else None)
-        if as_json:
-            out.print_json(json.dumps([dataclasses.asdict(job) for job in jobs], default=str))
-        elif watch:
-            _watch(opened, [job.job_id for job in jobs if job.open])
-        elif jobs:
-            out.print(ProgressView().render(opened.database, jobs))
-        else:
-            out.print("no sync was asked for yet: ./chunk-sync sync MAILBOX")
+        look = partial(live_status, opened.database, mailbox_id=box.id if box else None)
+        if not watch:
+            show_system(partial(look, ended=_ENDED_SHOWN), as_json=as_json)
+            return
+        with stop_signals() as stop:
+            watch_system(look, stop, as_json=as_json, until_done=box is not None)
 
 
 def verify(mailbox: Annotated[str, typer.Argument(help="The mailbox's name.")], tenant: _Tenant = "default") -> None:

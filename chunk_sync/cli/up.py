@@ -16,6 +16,7 @@ from chunk_sync.demo.maildir import demo_maildir
 from chunk_sync.local.services import Stack
 from chunk_sync.local.signals import StopRequest, stop_signals
 from chunk_sync.settings import Settings
+from chunk_sync.store.alert_rules import list_routes
 from chunk_sync.store.database import Database, check_server
 from chunk_sync.store.mailboxes import add_mailbox, list_mailboxes, request_sync
 from chunk_sync.store.migrations import migrate, prepare_dagster_schema
@@ -47,7 +48,7 @@ def up(
             if not stack.database.embedded:
                 prepare_dagster_schema(database)
             watch = _Watch(database, stop, stack)
-            stack.start_services()
+            stack.start_services(deadman=bool(settings.deadman_url or list_routes(database)))
             if demo:
                 _connect_demo(database, settings.home / "demo", demo_messages)
             if not watch.until_ready():

@@ -23,13 +23,15 @@ from chunk_sync.store import dagster_tables
 from chunk_sync.store.dagster_tables import Connection
 from chunk_sync.store.database import Database
 from chunk_sync.store.partition_keys import KeyState, key_states
-from chunk_sync.store.retention import a_day_ago, expired_before
+from chunk_sync.store.retention import expired_before, hours_ago
 
 _KEYS_A_BATCH = 2000
 _KEYS_LOOKED_AT = 4000
 _EVENTS_A_BATCH = 5000
 RUNS_A_TIME = 2000
 """So many runs at most in one go of the maintenance: minutes, and more than a day makes."""
+DEAD_EVENTS_HOURS = 6
+"""So long a chunk that Dagster does not know any more stays in its run's log: each costs the next page some time."""
 _BACKFILLS_AT_WORK = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
 
 
@@ -80,7 +82,7 @@ def prune_runs(
     """Delete runs that are past their retention with all that they left; returns how many of what.
 
     A run stays while it is what gives a live partition, an asset or a check its colour. Events of keys that are gone go
-    after a day, before their run does.
+    after hours, before their run does.
     """
     deleted: Counter[str] = Counter(runs=0)
     before = expired_before(database, "dagster_runs")
@@ -96,9 +98,9 @@ def prune_runs(
     with _tables(instance) as conn:
         if conn:
             deleted.update(dagster_tables.delete_orphans(conn, before))
-            yesterday = max(before, a_day_ago(database))
+            young = max(before, hours_ago(database, DEAD_EVENTS_HOURS))
             while count := dagster_tables.delete_dead_events(
-                conn, PARTITIONS_NAME, asset.to_string(), yesterday, _EVENTS_A_BATCH
+                conn, PARTITIONS_NAME, asset.to_string(), young, _EVENTS_A_BATCH
             ):
                 deleted["events_of_dead_keys"] += count
     return deleted

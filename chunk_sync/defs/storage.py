@@ -5,16 +5,17 @@ which is most of what an event costs. This asks every process for what the webse
 say `postgresql+psycopg2`.
 """
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 
+from chunk_sync.store.pools import try_connections_first
+
 _STATEMENT_TIMEOUT_MS = 60_000
-# Short, so that after a restart of the server hardly anyone is handed a dead connection: Dagster's pools do
-# not try a connection before they hand it out. A new one costs 10 ms.
-RECYCLE_SECONDS = 2
+_RECYCLE_SECONDS = 600
 # Threads of one process beyond this many wait for a connection; 200 is what the embedded server allows.
 _EXTRA_CONNECTIONS = 20
 
@@ -34,22 +35,25 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         for part in (storage.run_storage, storage.event_log_storage, storage.schedule_storage):
             part.optimize_for_webserver(
                 statement_timeout=_STATEMENT_TIMEOUT_MS,
-                pool_recycle=RECYCLE_SECONDS,
+                pool_recycle=_RECYCLE_SECONDS,
                 max_overflow=_EXTRA_CONNECTIONS,
             )
-        _close_pools(storage)
+        # There is no other way to the pools that were just made.
+        parts = (storage.run_storage, storage.event_log_storage, storage.schedule_storage)
+        engines = [vars(part)["_engine"] for part in parts]
+        for engine in engines:
+            try_connections_first(engine)
+        _close_pools(storage, engines)
         return storage
 
 
-def _close_pools(storage: DagsterPostgresStorage) -> None:
+def _close_pools(storage: DagsterPostgresStorage, engines: Sequence[Any]) -> None:
     """Have the pools closed when an instance is done with its storage: Dagster, which keeps none, only lets go of it.
 
     The code server opens an instance at each tick, a Celery worker at each run. Of the three parts an instance disposes
     of two, the event log last.
     """
     last = storage.event_log_storage
-    # There is no other way to the pools that were just made.
-    engines = [vars(part)["_engine"] for part in (storage.run_storage, last, storage.schedule_storage)]
     let_go = last.dispose
 
     def dispose() -> None:

@@ -36,7 +36,7 @@ class Landing:
     """A chunk on its way into the database: `take` each message as it arrives, then `complete`, or `keep`.
 
     `sizes` (bytes by UID) are those of messages that landed before. `patiently` asks the database again while it is
-    away.
+    away. `requests` counts what the provider was asked for since `started` (monotonic seconds).
     """
 
     database: Database
@@ -45,6 +45,7 @@ class Landing:
     conversion: Conversion
     patiently: Callable[[Callable[[], LandedCounts]], LandedCounts]
     started: float
+    requests: Callable[[], int]
     counts: LandedCounts = field(default_factory=LandedCounts)
     _fetched: list[RawMessage] = field(default_factory=list[RawMessage])
     _known: dict[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
@@ -88,6 +89,7 @@ class Landing:
         return AttemptFigures(
             duration_ms=int((time.monotonic() - self.started) * 1000),
             memory_usage=peak_memory(),
+            requests=self.requests(),
             timings=self._stages.in_ms(),
         )
 

@@ -174,9 +174,13 @@ class ChunkRun:
 
     def _attempt(self, sources: Sources, chunk: ClaimedChunk) -> ChunkOutcome | None:
         """Process one chunk and record a failure; None when the run was stopped: the worker gives it back."""
-        started = time.monotonic()
+        started, before = time.monotonic(), sources.requests(chunk.mailbox_id)
+
+        def asked() -> int:
+            return sources.requests(chunk.mailbox_id) - before
+
         try:
-            return self._process(sources.of(chunk.mailbox_id), chunk, started)
+            return self._process(sources.of(chunk.mailbox_id), chunk, started, asked)
         except _Stopped:
             return None
         except LeaseLost as error:
@@ -184,8 +188,10 @@ class ChunkRun:
             return _outcome(chunk, ChunkState.LOST, started, reason=str(error))
         except Exception as error:  # noqa: BLE001 - the one place that records a failed attempt
             sources.drop(chunk.mailbox_id)
-            throttled = _is_turned_away(error)
-            outcome = self._throttled(error, chunk, started) if throttled else self._failed(chunk, error, started)
+            if _is_turned_away(error):
+                outcome = self._throttled(error, chunk, started)
+            else:
+                outcome = self._failed(chunk, error, started, asked())
             self._note_turned_away(error, outcome)
             return outcome
 
@@ -195,11 +201,11 @@ class ChunkRun:
         if outcome.seconds_to_next is not None:
             self._away = TurnedAway(error, time.monotonic() + outcome.seconds_to_next)
 
-    def _process(self, source: Source, chunk: ClaimedChunk, started: float) -> ChunkOutcome:
+    def _process(self, source: Source, chunk: ClaimedChunk, started: float, asked: Callable[[], int]) -> ChunkOutcome:
         database = self._parts.database
         by_uid = chunk.span.provider_ids is None
         known = self._patiently(lambda: known_sizes(database, chunk)) if by_uid else {}
-        landing = Landing(database, chunk, known, self._conversion, self._patiently, started)
+        landing = Landing(database, chunk, known, self._conversion, self._patiently, started, asked)
         looked = started
         with self._memory.hold(weight_of(chunk)):
             try:
@@ -233,7 +239,7 @@ class ChunkRun:
             seconds_to_next=answer.seconds_to_next,
         )
 
-    def _failed(self, chunk: ClaimedChunk, error: Exception, started: float) -> ChunkOutcome:
+    def _failed(self, chunk: ClaimedChunk, error: Exception, started: float, requests: int) -> ChunkOutcome:
         category = categorize_exception(error)
         provider = error if isinstance(error, ProviderError) else None
         account = provider is not None and provider.scope is ErrorScope.ACCOUNT
@@ -250,6 +256,7 @@ class ChunkRun:
                     retry_after=provider.retry_after if provider else None,
                     account_scope=account,
                     duration_ms=_ms(started),
+                    requests=requests,
                 )
             )
         except LeaseLost as lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Self
 
 from chunk_sync.engine.connect import SourceOpener
@@ -18,6 +19,7 @@ class Sources:
         self._open_mailbox = open_mailbox
         self._open: dict[int, Source] = {}
         self._mailboxes: dict[int, Mailbox] = {}
+        self._requests_before: Counter[int] = Counter()
 
     def of(self, mailbox_id: int) -> Source:
         """Give the mailbox's connection; raises ProviderError when it cannot be opened."""
@@ -31,6 +33,12 @@ class Sources:
         """Close a mailbox's connection: the next use opens another."""
         if source := self._open.pop(mailbox_id, None):
             source.close()
+            self._requests_before[mailbox_id] += source.requests()
+
+    def requests(self, mailbox_id: int) -> int:
+        """Count what the mailbox's provider was asked for so far, over all connections."""
+        source = self._open.get(mailbox_id)
+        return self._requests_before[mailbox_id] + (source.requests() if source else 0)
 
     def drop_all(self) -> None:
         """Close all connections."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from chunk_sync.health.frames import MOMENT, typed
+
 STATES = ("moving", "waiting", "turned away", "paused", "at rest")
 _SCHEMA = {
     "tenant": "str",
@@ -20,8 +22,8 @@ _SCHEMA = {
     "failures": "int64",
     "error_category": "str",
     "error_message": "str",
-    "turned_away_until": "datetime64[us, UTC]",
-    "ends_at": "datetime64[us, UTC]",
+    "turned_away_until": MOMENT,
+    "ends_at": MOMENT,
 }
 _REASON_LENGTH = 120
 
@@ -44,7 +46,7 @@ class MailboxProgress:
 
 def summarize_progress(rows: Sequence[Mapping[str, object]]) -> MailboxProgress:
     """Summarize rows as `sql/queries/mailbox_progress` gives them."""
-    frame = pd.DataFrame([dict(row) for row in rows], columns=list(_SCHEMA)).astype(_SCHEMA)
+    frame = typed(rows, _SCHEMA)
     open_jobs = frame[frame["state"] != "at rest"]
     landed, planned = int(open_jobs["landed"].sum()), int(open_jobs["planned"].sum())
     states = frame["state"].value_counts().reindex(list(STATES), fill_value=0)

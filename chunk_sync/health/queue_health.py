@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from chunk_sync.health.frames import typed
+
 STATUSES = ("pending", "processing", "completed", "failed", "cancelled")
 _QUEUE = {
     "tenant": "str",
@@ -19,15 +21,15 @@ _QUEUE = {
 _ATTEMPTS = {
     "status": "str",
     "error_category": "str",
-    "processing_time_ms": "float64",
-    "emails_processed": "float64",
-    "efficiency_ratio": "float64",
+    "attempts": "int64",
+    "ms_sum": "int64",
+    "emails": "int64",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class QueueHealth:
-    """Numbers and tables. Ages in seconds, rates in emails per second.
+    """Numbers and tables. Ages in seconds, rates in emails per second of work, `average_ms` over all attempts.
 
     `overall_health`: degraded when errors > successes in the last hour, warning with any error, else healthy.
     """
@@ -39,6 +41,7 @@ class QueueHealth:
     errors: int
     emails: int
     emails_per_second: float
+    average_ms: float
     by_status: pd.DataFrame
     by_mailbox: pd.DataFrame
     by_category: pd.DataFrame
@@ -46,13 +49,14 @@ class QueueHealth:
 
 def summarize(queue_rows: Sequence[Mapping[str, object]], attempt_rows: Sequence[Mapping[str, object]]) -> QueueHealth:
     """Summarize the queue and its last hour; rows as `sql/queries/queue_health` and `attempts_recent` give them."""
-    queue = _frame(queue_rows, _QUEUE)
-    attempts = _frame(attempt_rows, _ATTEMPTS)
+    queue = typed(queue_rows, _QUEUE)
+    attempts = typed(attempt_rows, _ATTEMPTS)
     # Recoveries are attempts that ended with their worker: errors, as far as the hour is concerned.
     succeeded = attempts["status"] == "success"
-    errors, successes = int((~succeeded).sum()), int(succeeded.sum())
-    seconds = attempts.loc[succeeded, "processing_time_ms"].sum() / 1000
-    emails = int(attempts.loc[succeeded, "emails_processed"].sum())
+    ended = attempts["attempts"]
+    errors, successes = int(ended[~succeeded].sum()), int(ended[succeeded].sum())
+    seconds = attempts.loc[succeeded, "ms_sum"].sum() / 1000
+    emails = int(attempts.loc[succeeded, "emails"].sum())
     oldest = queue["oldest_due_seconds"].max()
     return QueueHealth(
         overall_health="degraded" if errors > successes else "warning" if errors else "healthy",
@@ -62,6 +66,7 @@ def summarize(queue_rows: Sequence[Mapping[str, object]], attempt_rows: Sequence
         errors=errors,
         emails=emails,
         emails_per_second=float(round(emails / seconds, 2)) if seconds else 0.0,
+        average_ms=round(float(attempts["ms_sum"].sum()) / (errors + successes), 2) if errors + successes else 0.0,
         by_status=_by_status(queue),
         by_mailbox=_by_mailbox(queue),
         by_category=_by_category(attempts[~succeeded]),
@@ -81,13 +86,8 @@ def _by_mailbox(queue: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_category(failed: pd.DataFrame) -> pd.DataFrame:
-    counts = failed["error_category"].fillna("unknown").value_counts().rename_axis("error_category")
-    table = counts.rename("attempts").reset_index()
+    named = failed.assign(error_category=failed["error_category"].fillna("unknown"))
+    counts = named.groupby("error_category")["attempts"].sum().sort_values(ascending=False, kind="stable")
+    table = counts.reset_index()
     table["share"] = (table["attempts"] / max(int(table["attempts"].sum()), 1)).round(4)
     return table
-
-
-def _frame(rows: Sequence[Mapping[str, object]], schema: Mapping[str, str]) -> pd.DataFrame:
-    """Make a typed frame; a missing column is an error here and not a NaN further down."""
-    frame = pd.DataFrame([dict(row) for row in rows], columns=list(schema))
-    return frame.astype(dict(schema))

@@ -144,6 +144,7 @@ class Stack:
         self._port = port
         self._definitions = definitions
         self._services: list[Service] = []
+        self._deadman = False
         self._webserver: Service | None = None
         self._web_port = 0
         self._server_limit = RestartLimit(deaths=5)
@@ -173,9 +174,10 @@ class Stack:
         with self._opened, uninterrupted():
             self._stop_services()
 
-    def start_services(self) -> None:
-        """Start Dagster's three processes, side by side; returns at once."""
+    def start_services(self, *, deadman: bool = False) -> None:
+        """Start Dagster's three processes, side by side, and the dead-man's switch if wanted; returns at once."""
         home = self.settings.home
+        self._deadman = self._deadman or deadman
         if not self.url:  # nobody knows it yet
             self._web_port = choose_web_port(self._port)
         grpc_port = choose_private_port()
@@ -188,6 +190,8 @@ class Stack:
                 self._webserver,
                 self._service("daemon", _daemon(self._workspace)),
             ]
+            if self._deadman:
+                self._services.append(self._service("deadman", _deadman()))
             self._start_all()
 
     def ready(self) -> bool:
@@ -323,6 +327,10 @@ def _webserver(workspace: Path, port: int) -> list[str]:
     # It makes pools of its own; short-lived connections survive a restart of PostgreSQL.
     where = ["-w", str(workspace), "-h", HOST, "-p", str(port)]
     return ["dagster_webserver", *where, "--db-pool-recycle", "2", "--log-level", "warning"]
+
+
+def _deadman() -> list[str]:
+    return ["chunk_sync.cli.main", "deadman"]
 
 
 def _daemon(workspace: Path) -> list[str]:

@@ -64,9 +64,14 @@ class ImapSource:
         self._account = account
         self._limits = limits
         self._wire: ImapWire | None = None
+        self._commands_before = 0
         self._opened: tuple[str, int] | None = None
         self._opened_at = 0.0
         self._secrets = account.spellings
+
+    def requests(self) -> int:
+        """Count the commands that were sent so far, over all connections."""
+        return self._commands_before + (self._wire.commands if self._wire else 0)
 
     def folders(self) -> list[SourceFolder]:
         """List the folders that can hold messages, inbox first."""
@@ -186,6 +191,7 @@ class ImapSource:
         except OSError:
             _log.debug("the connection was gone before LOGOUT")
         finally:
+            self._commands_before += wire.commands
             wire.shutdown()
 
     def __enter__(self) -> Self:

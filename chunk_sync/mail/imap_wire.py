@@ -140,6 +140,11 @@ class ImapWire(imaplib.IMAP4):
         """Add to the patience that is left."""
         self._patience += seconds
 
+    @property
+    def commands(self) -> int:
+        """How many commands were sent."""
+        return self._tag_number
+
     def start(self, command: str, argument: bytes | None = None) -> bytes:
         """Send a command, with an optional string at its end; returns the tag that `replies` wants."""
         self._tag_number += 1

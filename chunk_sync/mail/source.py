@@ -90,6 +90,10 @@ class KnownMessage:
 class Source(Protocol):
     """One connection to one mailbox."""
 
+    def requests(self) -> int:
+        """Count what the provider was asked for so far: commands or calls of its API."""
+        ...
+
     def folders(self) -> list[SourceFolder]:
         """List the folders that can hold messages, inbox first."""
         ...
@@ -141,6 +145,11 @@ class Source(Protocol):
 
 class SourceWithoutUids:
     """What sources that name messages in their own way have in common: a listing of theirs tells all changes."""
+
+    def requests(self) -> int:
+        """Count nothing: there is no provider behind a folder of files."""
+        del self
+        return 0
 
     def changes(self, snapshot: Snapshot, up_to: int, since_modseq: int) -> Changes:
         """Know of none: nothing of such a source is asked for by UID."""

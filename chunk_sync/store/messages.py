@@ -48,11 +48,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFigures:
-    """What an attempt says of itself: its time in ms, its memory in bytes, ms a stage for the attempt's metadata."""
+    """What an attempt says of itself: its time in ms, its memory in bytes, ms a stage, requests to the provider."""
 
     duration_ms: int
     memory_usage: int | None
     timings: Mapping[str, float]
+    requests: int = 0
 
 
 def known_sizes(database: Database, chunk: ClaimedChunk) -> dict[int, int]:
@@ -102,7 +103,7 @@ def land_chunk(
                 "quarantined": counts.quarantined,
                 "bytes": counts.bytes,
                 "processing_time_ms": figures.duration_ms,
-                "metadata": Jsonb(dict(figures.timings)),
+                "metadata": Jsonb({"requests": figures.requests, **figures.timings}),
                 "memory_usage": figures.memory_usage,
             },
         )

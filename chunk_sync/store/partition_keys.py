@@ -17,9 +17,9 @@ class KeyState:
     expired: bool
 
 
-def unregistered_jobs(database: Database, job_id: int | None = None) -> list[tuple[int, int]]:
+def unregistered_jobs(database: Database) -> list[tuple[int, int]]:
     """List planned jobs whose partition keys Dagster does not know: (job id, chunks)."""
-    return [(row["id"], row["total_chunks"]) for row in database.rows("keys_unregistered", {"job_id": job_id})]
+    return [(row["id"], row["total_chunks"]) for row in database.rows("keys_unregistered")]
 
 
 def total_chunks(database: Database, job_id: int) -> int:

@@ -120,6 +120,7 @@ def fail_chunk(
     retry_after: float | None,
     account_scope: bool,
     duration_ms: int,
+    requests: int = 0,
 ) -> FailureAnswer:
     """Report a failed attempt; raises LeaseLost when the chunk is not ours any more."""
     row = database.row(
@@ -133,7 +134,7 @@ def fail_chunk(
             "retry_after_ms": _milliseconds(retry_after),
             "account_scope": account_scope,
             "processing_time_ms": duration_ms,
-            "metadata": Jsonb({}),
+            "metadata": Jsonb({"requests": requests}),
         },
     )
     if row is None or not row["accepted"]:

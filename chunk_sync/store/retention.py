@@ -36,6 +36,6 @@ def expired_before(database: Database, what: str) -> datetime | None:
     return database.rows("expired_before", {"what": what})[0]["moment"]
 
 
-def a_day_ago(database: Database) -> datetime:
-    """Give the moment a day ago, by the database's clock."""
-    return database.execute("SELECT clock() - interval '1 day' AS moment")[0]["moment"]
+def hours_ago(database: Database, hours: float) -> datetime:
+    """Give a moment in the past, by the database's clock."""
+    return database.execute("SELECT clock() - %s * interval '1 hour' AS moment", (hours,))[0]["moment"]

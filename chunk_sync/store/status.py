@@ -64,7 +64,7 @@ def job_statuses(
         "job_status",
         {"mailbox_id": mailbox_id, "job_ids": None if job_ids is None else list(job_ids), "limit": limit},
     )
-    return [_status(row) for row in rows]
+    return [job_status(row) for row in rows]
 
 
 def open_job_ids(database: Database) -> list[int]:
@@ -84,7 +84,8 @@ def unsettled(database: Database) -> int:
     return 0 if row is None else row["count"]
 
 
-def _status(row: Row) -> JobStatus:
+def job_status(row: Row) -> JobStatus:
+    """Read a row of `sql/queries/job_status`."""
     return JobStatus(
         job_id=row["sync_job_id"],
         public_id=str(row["parent_sync_job_id"]),

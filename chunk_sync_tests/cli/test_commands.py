@@ -134,7 +134,7 @@ def test_status_as_table_and_json(cli: Cli, database: Database) -> None:
     job = make_job(database, make_mailbox(database), chunks=2)
     complete(database, claim(database, job, open_worker(database))[0])
     assert re.search(r"box +initial .*10 of 20 messages, 1 of 2 chunks", cli("status").stdout)
-    parsed = json.loads(cli("status", "box", "--json").stdout)
+    parsed = json.loads(cli("status", "box", "--json").stdout)["jobs"]
     assert [("processing", 1, 10, 20)] == [
         (j["status"], j["completed_chunks"], j["emails_processed"], j["emails_estimated"]) for j in parsed
     ]

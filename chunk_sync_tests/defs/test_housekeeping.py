@@ -13,7 +13,7 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
 from chunk_sync.defs import partitions
-from chunk_sync.defs.housekeeping import prune_keys, prune_runs, release_keys
+from chunk_sync.defs.housekeeping import DEAD_EVENTS_HOURS, prune_keys, prune_runs, release_keys
 from chunk_sync.defs.partitions import LiveKeys, register_new_keys
 from chunk_sync.domain import partitions as windows
 from chunk_sync.domain.dispatch import DueJob, Slice
@@ -276,14 +276,14 @@ def test_the_last_run_of_an_asset_stays(edge: Edge) -> None:
     assert edge.instance.get_latest_materialization_event(dg.AssetKey("planned_chunks")) is not None
 
 
-def test_events_go_a_day_after_their_key(edge: Edge) -> None:
-    """Events of a chunk go when they are a day old and its key is gone, and not before; their run stays longer."""
+def test_events_go_hours_after_their_key(edge: Edge) -> None:
+    """Events of a chunk go when they are six hours old and its key is gone, and not before; their run stays longer."""
     job = edge.plan(2)
     for key in keys_of(job):
         edge.instance.report_runless_asset_event(dg.AssetMaterialization(SYNCED, partition=key))
     edge.instance.delete_dynamic_partition(PARTITIONS_NAME, keys_of(job)[0])
     assert 0 == prune_runs(edge.instance, edge.database, SYNCED)["events_of_dead_keys"]
-    factory.set_clock(edge.database, f"{datetime.now(UTC) + timedelta(hours=25)}")
+    factory.set_clock(edge.database, f"{datetime.now(UTC) + timedelta(hours=DEAD_EVENTS_HOURS, minutes=1)}")
     assert 1 == prune_runs(edge.instance, edge.database, SYNCED)["events_of_dead_keys"]
     assert [None, "MATERIALIZED"] == edge.statuses(job)
 

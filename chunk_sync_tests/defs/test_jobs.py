@@ -135,6 +135,10 @@ def test_health_in_numbers_and_pictures(edge: Edge) -> None:
         "attempts_succeeded": 4,
         "attempts_failed": 1,
         "emails_last_hour": 8,
+        "workers": 0,
+        "chunks_held": 0,
+        "mailboxes_paused": 0,
+        "mailboxes_turned_away": 0,
     }
     chart = shown["chart"]
     assert isinstance(chart, dg.MarkdownMetadataValue)

@@ -50,7 +50,7 @@ def installation(url: str) -> Iterator[Installation]:
         running.start()
         stack.callback(running.database.close)
         running.wait_for(lambda: settled(running) or None, WAIT, "complete sync of the demo mailbox")
-        jobs = json.loads(running.cli("status", "--json").stdout)
+        jobs = json.loads(running.cli("status", "--json").stdout)["jobs"]
         assert [("demo", "completed")] == [(job["mailbox"], job["status"]) for job in jobs]
         yield running
 

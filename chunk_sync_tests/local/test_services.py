@@ -91,6 +91,16 @@ def test_stack_starts_and_stops_everything(settings: Settings) -> None:
     ]
 
 
+def test_the_dead_mans_switch_is_one_of_them_when_wanted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs beside the others and ends with them."""
+    monkeypatch.setattr(services, "_deadman", lambda: [FAKE, "stay"])
+    with Stack(settings, port=None) as stack:
+        stack.start_services(deadman=True)
+        keep(stack, lambda: len(running(settings)) == 4)
+        children = running(settings)
+    assert not any(process.is_running() for process in children)
+
+
 def test_second_up_is_told_where_the_first_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only one `up` runs in a state folder; the second says where, and touches nothing."""
     monkeypatch.setattr(services, "definitions_loaded", lambda _url: True)

@@ -34,7 +34,8 @@ def alerts(database: Database) -> dict[str, tuple[str, float]]:
 
 @pytest.fixture
 def due_job(database: Database) -> PlannedJob:
-    """Three chunks that became due at noon; a worker is alive for two hours from then."""
+    """Three chunks that became due at noon; a worker is alive for two hours from then. No standstill is told of."""
+    database.execute("DELETE FROM health_thresholds WHERE signal = 'standstill_seconds'")
     set_clock(database, NOON.isoformat())
     job = make_job(database, make_mailbox(database), chunks=3)
     database.execute("SELECT open_worker('idle', '2 hours')")
@@ -169,3 +170,76 @@ def test_thresholds_are_rows(database: Database, due_job: PlannedJob) -> None:
     assert {} == alerts(database)
     with pytest.raises(psycopg.errors.CheckViolation):
         database.execute("INSERT INTO health_thresholds (signal, warn_above, critical_above) VALUES ('x', 2, 1)")
+
+
+def end_attempts(database: Database, good: int, bad: int) -> None:
+    """So many attempts end now, of a chunk that is none of ours."""
+    database.execute(
+        "INSERT INTO chunked_sync_health_monitoring (tenant_id, mailbox_id, attempt_number, status, error_category,"
+        " processing_time_ms) SELECT 1, 1, 1, (CASE WHEN n > %(good)s THEN 'error' ELSE 'success' END)::attempt_status,"
+        " CASE WHEN n > %(good)s THEN 'timeout'::error_category END, 1"
+        " FROM generate_series(1, %(good)s + %(bad)s) AS n",
+        {"good": good, "bad": bad},
+    )
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "expected"),
+    [
+        (0, 19, {}),  # too few to say
+        (16, 4, {}),
+        (79, 21, {"failure_share": ("warn", 0.21)}),
+        (10, 10, {"failure_share": ("warn", 0.5)}),
+        (9, 11, {"failure_share": ("critical", 0.55)}),
+    ],
+)
+def test_the_share_of_failures(database: Database, good: int, bad: int, expected: dict[str, tuple[str, float]]) -> None:
+    """More than a fifth of the last hour's attempts is a warning, more than half is critical, once there are twenty."""
+    set_clock(database, NOON.isoformat())
+    end_attempts(database, good, bad)
+    assert expected == alerts(database)
+    move_clock(database, "1 hour")
+    assert {} == alerts(database)
+
+
+def test_nothing_moves_while_work_is_due(database: Database) -> None:
+    """Since the last attempt ended, or since the work fell due after that; not while the mailbox is turned away."""
+    set_clock(database, NOON.isoformat())
+    make_job(database, make_mailbox(database), chunks=3)
+    database.execute("SELECT open_worker('idle', '2 hours')")
+    database.execute("UPDATE health_thresholds SET warn_above = 86400, critical_above = NULL"
+        " WHERE signal = 'oldest_due_seconds'")  # fmt: skip
+    move_clock(database, "10 min")
+    assert {} == alerts(database)
+    move_clock(database, "1 s")
+    assert {"standstill_seconds": ("warn", 601)} == alerts(database)
+    end_attempts(database, 1, 0)
+    assert {} == alerts(database)
+    move_clock(database, "30 min 1 s")
+    assert {"standstill_seconds": ("critical", 1801)} == alerts(database)
+    database.execute("UPDATE mailbox_lanes SET not_before = clock() + interval '1 min'")
+    assert {} == alerts(database)
+
+
+def test_promises_of_tenants(database: Database) -> None:
+    """One row for a tenant and how bad it is, with the most urgent promise; a tenant's alert bears its id."""
+    bob = make_mailbox(database, "b", tenant="bob")
+    states = [
+        (1, "first_sync", None, "at_risk", "the later one", "2026-01-02"),
+        (1, "failures", None, "broken", "the budget", None),
+        (bob.tenant_id, "first_sync", bob.id, "at_risk", "of b", "2026-01-02"),
+        (bob.tenant_id, "freshness", bob.id, "at_risk", "the first", "2026-01-01"),
+        (bob.tenant_id, "failures", None, "kept", "well", None),
+    ]
+    for state in states:
+        database.execute(
+            "INSERT INTO sla_states (tenant_id, objective, mailbox_id, state, message, deadline_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s::timestamptz)",
+            state,
+        )
+    rows = database.execute("SELECT signal, level, value, message, tenant_id FROM health_alerts ORDER BY 2, 5")
+    assert [
+        ("sla_broken", "critical", 1.0, "1 promises, the first: the budget (more than 0)", 1),
+        ("sla_at_risk", "warn", 1.0, "1 promises, the first: the later one (more than 0)", 1),
+        ("sla_at_risk", "warn", 2.0, "2 promises, the first: the first (more than 0)", bob.tenant_id),
+    ] == [tuple(row.values()) for row in rows]

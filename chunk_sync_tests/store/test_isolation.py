@@ -24,9 +24,13 @@ WITHOUT_TENANT = {
     "provider_lanes": "false",
     "queue_rules": "false",
     "retention_policies": "false",
+    "alert_pulse": "false",
 }
 """Tables without the column tenant_id, and which of their rows a tenant may see."""
 READABLE = {
+    "alert_deliveries",
+    "alert_silences",
+    "alerts",
     "archived_sync_jobs",
     "attachments",
     "audit_log",
@@ -36,10 +40,13 @@ READABLE = {
     "chunked_sync_health_summary",
     "email_threads",
     "emails",
+    "error_hot_spots",
+    "folder_speed",
     "folders",
     "health_alerts",
     "health_thresholds",
     "mail_problems",
+    "mailbox_costs",
     "mailbox_lanes",
     "mailboxes",
     "message_bodies",
@@ -59,6 +66,9 @@ READABLE = {
     "workers",
 }
 HIDDEN_COLUMNS = {
+    "alert_deliveries": {"route_id", "route", "next_at", "last_error"},
+    "alert_silences": {"created_by"},
+    "alerts": {"acknowledged_by"},
     "audit_log": {"actor", "login", "run_id"},
     "mailboxes": {"credential"},
     "workers": {"name", "run_id", "started_at", "heartbeat_at"},

@@ -34,6 +34,9 @@ NOTHING = {
     "dispatches": 0,
     "workers": 0,
     "audit_log": 0,
+    "attempt_hours": 0,
+    "health_history": 0,
+    "alerts": 0,
 }
 COUNTED = ("messages", "message_locations", "folders", "mailboxes", "mailbox_lanes", "tenants", "retention_policies")
 

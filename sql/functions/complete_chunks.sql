@@ -64,13 +64,13 @@ BEGIN
             chunk_job_id, queue_id, tenant_id, mailbox_id, sync_job_id, chunk_id, lease_token, worker_id,
                 attempt_number, status,
             processing_time_ms, chunk_size, emails_processed, efficiency_ratio, memory_usage, metadata, provider,
-                created_at
+                created_at, bytes_processed, requests
         )
         SELECT d.queue_id, d.queue_id, d.tenant_id, d.mailbox_id, d.sync_job_id, d.chunk_id, d.lease_token, w.name,
             d.attempts,
             'success', d.ms, d.estimated_emails, d.emails, CASE WHEN d.ms > 0
                 THEN least(round(d.emails * 1000.0 / d.ms, 2), 9999999999) END,
-            d.memory_usage, d.metadata, l.provider, v_now
+            d.memory_usage, d.metadata, l.provider, v_now, d.bytes_processed, (d.metadata ->> 'requests')::integer
         FROM done AS d
         INNER JOIN lane AS l ON l.mailbox_id = d.mailbox_id
         LEFT JOIN workers AS w ON w.id = d.worker_id

@@ -15,7 +15,7 @@ BEGIN
         chunk_job_id, queue_id, tenant_id, mailbox_id, sync_job_id, chunk_id, lease_token, worker_id, attempt_number,
             status,
         processing_time_ms, chunk_size, efficiency_ratio, error_category, error_code, error_message, metadata,
-            provider, created_at
+            provider, created_at, requests
     )
     VALUES (p_chunk.queue_id, p_chunk.queue_id, p_chunk.tenant_id, p_chunk.mailbox_id, p_chunk.sync_job_id,
         p_chunk.chunk_id,
@@ -23,7 +23,7 @@ BEGIN
             p_status,
         p_processing_time_ms, p_chunk.estimated_emails, CASE WHEN p_processing_time_ms > 0 THEN 0 END, p_category,
             p_code,
-        left(p_message, 2000), p_metadata, v_provider, v_now);
+        left(p_message, 2000), p_metadata, v_provider, v_now, (p_metadata ->> 'requests')::integer);
     IF p_status <> 'recovery' THEN
         v_delay_ms := retry_delay_ms(p_category, p_chunk.attempts, p_chunk.max_attempts, p_retry_after_ms,
             p_chunk.tenant_id, v_provider);

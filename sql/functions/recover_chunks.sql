@@ -22,7 +22,9 @@ BEGIN
             ORDER BY q.chunk_id
     LOOP
         v_next := end_attempt(v_queue, 'recovery', 'timeout', 'the worker gave no sign of life', 'LEASE_EXPIRED', NULL,
-            least(extract(EPOCH FROM v_now - v_queue.started_at) * 1000, 2147483647)::integer, '{}');
+            least(extract(EPOCH FROM v_now - v_queue.started_at) * 1000, 2147483647)::integer,
+            (SELECT jsonb_build_object('silent_ms', (extract(EPOCH FROM v_now - w.heartbeat_at) * 1000)::bigint)
+            FROM workers AS w WHERE w.id = v_queue.worker_id));
         v_ended := v_ended || v_queue;
         INSERT INTO audit_log (actor, action, tenant_id, sync_job_id, chunks_affected, reason, run_id, details)
         VALUES ('recovery', 'stuck_chunk_reset', v_queue.tenant_id, v_queue.sync_job_id, 1, p_reason,

@@ -22,13 +22,22 @@ GRANT SELECT ON
 tenants, folders, sync_jobs, sync_job_folders, sync_chunks, archived_sync_jobs, chunk_processing_queue, mailbox_lanes,
 tenant_lanes, messages, message_bodies, message_raw, message_locations, attachments, quarantined_messages,
 threads, thread_nodes, thread_messages, emails, email_threads, message_search, mail_problems,
-chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chunked_sync_health_summary, health_alerts
+chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chunked_sync_health_summary, health_alerts,
+attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed, error_hot_spots
 TO chunk_sync_tenant;
 GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at, sync_every)
     ON mailboxes TO chunk_sync_tenant;
 GRANT SELECT (id, at, action, tenant_id, sync_job_id, chunks_affected, reason, details)
     ON audit_log TO chunk_sync_tenant;
 GRANT SELECT (id, lease_until, ended_at) ON workers TO chunk_sync_tenant;
+-- Its alerts and whether it was told, not where operators have them sent.
+GRANT SELECT (
+    id, signal, tenant_id, subject, level, value, threshold, message, opened_at, last_seen_at, times_seen, resolved_at,
+    acknowledged_at
+) ON alerts TO chunk_sync_tenant;
+GRANT SELECT (id, alert_id, tenant_id, kind, level, status, why, attempts, created_at, ended_at)
+    ON alert_deliveries TO chunk_sync_tenant;
+GRANT SELECT (id, tenant_id, signal, subject, starts_at, ends_at, reason) ON alert_silences TO chunk_sync_tenant;
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, search_messages,
 clock, plan_is_free                              -- called by the views
@@ -39,9 +48,13 @@ GRANT SELECT ON
 tenants, sync_jobs, sync_chunks, archived_sync_jobs, chunk_processing_queue, mailbox_lanes, tenant_lanes,
 provider_lanes, dispatches, workers, chunked_sync_health_monitoring, audit_log, queue_rules, retry_policies,
 health_thresholds, retention_policies, schema_migrations, chunk_processing_status, chunked_sync_health_summary,
-    health_alerts
+    health_alerts, attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed,
+    error_hot_spots, chunk_sync_metrics, attempt_totals
 TO chunk_sync_operator;
 GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) ON mailboxes TO chunk_sync_operator;
+GRANT SELECT ON alerts, alert_deliveries, alert_silences, alert_pulse TO chunk_sync_operator;
+GRANT SELECT (id, tenant_id, name, min_level, max_per_hour, repeat_every, enabled, created_at)
+    ON alert_routes TO chunk_sync_operator;
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, lane_drift,
 cleanup_stuck_chunks, reset_stuck_chunks, recover_plans, repair_lanes,

@@ -44,6 +44,17 @@ BEGIN
 
             ('chunked_sync_health_monitoring', 'tenant_id = $tenant', 'true'),
             ('audit_log', 'tenant_id = $tenant', 'true'),
+            ('attempt_hours', 'tenant_id = $tenant', 'true'),
+            ('attempt_totals', 'tenant_id = $tenant', 'true'),
+            ('health_history', 'tenant_id = $tenant', 'true'),
+            ('tenant_slas', 'tenant_id = $tenant OR tenant_id IS NULL', 'true'),
+            ('sla_states', 'tenant_id = $tenant', 'true'),
+
+            ('alerts', 'tenant_id = $tenant', 'true'),
+            ('alert_deliveries', 'tenant_id = $tenant', 'true'),
+            ('alert_silences', 'tenant_id = $tenant', 'true'),
+            ('alert_routes', 'tenant_id = $tenant', 'true'),
+            ('alert_pulse', NULL, 'true'),
 
             ('queue_rules', NULL, 'true'),
             ('retry_policies', 'tenant_id = $tenant', 'true'),

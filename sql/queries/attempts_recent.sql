@@ -1,6 +1,6 @@
--- Attempts of the last hours, a row each: for the health asset.
-SELECT created_at, status::text AS status, error_category::text AS error_category, processing_time_ms, emails_processed,
-    efficiency_ratio::double precision AS efficiency_ratio
-FROM chunked_sync_health_monitoring
-WHERE created_at > (SELECT clock()) - %(hours)s * interval '1 hour'
-ORDER BY created_at
+-- Attempts of the last hours by status and category: for the health assets.
+SELECT h.status::text AS status, h.error_category::text AS error_category, count(*)::bigint AS attempts,
+    sum(h.processing_time_ms)::bigint AS ms_sum, sum(h.emails_processed)::bigint AS emails
+FROM chunked_sync_health_monitoring AS h
+WHERE h.created_at > (SELECT clock()) - %(hours)s * interval '1 hour'
+GROUP BY 1, 2

@@ -9,5 +9,5 @@ FROM (
     WHERE j.status IN ('completed', 'failed', 'cancelled')
         AND j.completed_at > (SELECT clock()) - interval '1 day'
 ) AS u
-WHERE u.keys_registered_at IS NULL AND u.total_chunks > 0 AND (%(job_id)s::bigint IS NULL OR u.id = %(job_id)s)
+WHERE u.keys_registered_at IS NULL AND u.total_chunks > 0
 ORDER BY u.id LIMIT 20

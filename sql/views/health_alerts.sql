@@ -51,22 +51,69 @@ dead_letters AS (
         AND q.status = 'failed' AND q.completed_at > n.now - t.span
 ),
 
+attempts AS (
+    SELECT count(*) AS ended, count(*) FILTER (WHERE h.status <> 'success') AS failed
+    FROM moment AS n
+    INNER JOIN health_thresholds AS t ON t.signal = 'failure_share'
+    INNER JOIN chunked_sync_health_monitoring AS h ON h.created_at > n.now - t.span
+),
+
+-- Since the last attempt ended, or work fell due after that; attempts of long ago are not read.
+standstill AS (
+    SELECT n.now - greatest(c.due_since, (
+        SELECT max(h.created_at) FROM chunked_sync_health_monitoring AS h
+        WHERE h.created_at > n.now - 2 * greatest(t.warn_above, t.critical_above) * interval '1 second'
+    )) AS span
+    FROM moment AS n
+    INNER JOIN health_thresholds AS t ON t.signal = 'standstill_seconds'
+    CROSS JOIN open_chunks AS c
+),
+
+promises AS (
+    SELECT s.tenant_id, CASE s.state WHEN 'broken' THEN 'sla_broken' ELSE 'sla_at_risk' END AS signal,
+        count(*) AS promises, (array_agg(s.message ORDER BY s.deadline_at, s.mailbox_id))[1] AS message
+    FROM sla_states AS s WHERE s.state <> 'kept'
+    GROUP BY s.tenant_id, s.state
+),
+
+undelivered AS (
+    SELECT count(*) AS messages
+    FROM moment AS n
+    INNER JOIN health_thresholds AS t ON t.signal = 'deliveries_failed'
+    INNER JOIN alert_deliveries AS d ON d.status = 'failed' AND d.ended_at > n.now - t.span
+    -- What says that messages fail may fail itself: else it would never end.
+    INNER JOIN alerts AS a ON a.id = d.alert_id AND a.signal <> 'deliveries_failed'
+),
+
 signals AS (
     SELECT 'stuck_chunks' AS signal, c.stuck::double precision AS value,
-        'chunks whose worker gives no sign of life' AS meaning
+        'chunks whose worker gives no sign of life' AS meaning, NULL::bigint AS tenant_id
     FROM open_chunks AS c
     UNION ALL
     SELECT 'oldest_due_seconds', extract(EPOCH FROM n.now - c.due_since)::double precision,
-        'seconds since the oldest waiting chunk is due'
+        'seconds since the oldest waiting chunk is due', NULL
     FROM moment AS n CROSS JOIN open_chunks AS c
     UNION ALL
-    SELECT 'dead_letters', d.chunks::double precision, 'chunks that failed for good lately'
+    SELECT 'dead_letters', d.chunks::double precision, 'chunks that failed for good lately', NULL
     FROM dead_letters AS d
     UNION ALL
     SELECT 'no_worker_seconds', extract(EPOCH FROM n.now - least(c.due_since, p.due_since))::double precision,
-        'seconds since work is due, and no worker is alive'
+        'seconds since work is due, and no worker is alive', NULL
     FROM moment AS n CROSS JOIN open_chunks AS c CROSS JOIN plans AS p
     WHERE NOT EXISTS (SELECT FROM workers AS w WHERE w.ended_at IS NULL AND w.lease_until >= n.now)
+    UNION ALL
+    SELECT 'failure_share', a.failed::double precision / a.ended, 'of the attempts failed lately', NULL
+    FROM attempts AS a WHERE a.ended >= 20
+    UNION ALL
+    SELECT 'standstill_seconds', extract(EPOCH FROM s.span)::double precision,
+        'seconds since any attempt ended, although work is due', NULL
+    FROM standstill AS s
+    UNION ALL
+    SELECT 'deliveries_failed', u.messages::double precision, 'messages about alerts did not arrive lately', NULL
+    FROM undelivered AS u
+    UNION ALL
+    SELECT p.signal, p.promises::double precision, 'promises, the first: ' || p.message, p.tenant_id
+    FROM promises AS p
 )
 
 SELECT
@@ -74,9 +121,12 @@ SELECT
     CASE WHEN s.value > t.critical_above THEN 'critical' ELSE 'warn' END AS level,
     s.value,
     CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END AS threshold,
-    format('%s %s (more than %s)', round(s.value), s.meaning,
-        CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END) AS message
+    format('%s %s (more than %s)',
+        CASE WHEN s.signal = 'failure_share' THEN round(s.value * 100) || ' %' ELSE round(s.value)::text END, s.meaning,
+        CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END) AS message,
+    s.tenant_id,                                 -- NULL: the whole system
+    ''::text AS subject                          -- what of the tenant it is about; '': all of it
 FROM signals AS s
 INNER JOIN health_thresholds AS t ON t.signal = s.signal
 WHERE s.value > t.critical_above OR s.value > t.warn_above
-ORDER BY level, s.signal;
+ORDER BY level, s.signal, s.tenant_id;

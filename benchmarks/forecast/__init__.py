@@ -1,0 +1,1 @@
+"""How near forecasts are: synthetic workloads, replayed in simulated time. See ../README.md."""

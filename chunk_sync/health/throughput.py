@@ -1,0 +1,79 @@
+"""How much lands and how that changes: from a frame of the roll-up's hours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from chunk_sync.health.frames import MOMENT, typed
+
+HOURS = 24 * 8
+"""So many are read: a week, and the hour of a week ago."""
+_SCHEMA = {
+    "hour": MOMENT,
+    "provider": "str",
+    "emails": "int64",
+    "bytes": "int64",
+    "requests": "int64",
+    "ms_sum": "int64",
+    "attempts": "int64",
+}
+_DAY = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Messages and bytes by hour (whole hours; the one that is now is left out), the oldest first.
+
+    `against_yesterday` and `against_last_week` compare the last 24 hours with the 24 before them, and with the same
+    ones a week ago: 0.1 is ten percent more; 0.0 when there is nothing to compare with.
+    """
+
+    emails_last_hour: int
+    emails_last_day: int
+    bytes_last_day: int
+    against_yesterday: float
+    against_last_week: float
+    hourly: Sequence[float]
+    by_provider: pd.DataFrame
+
+
+def trace_throughput(rows: Sequence[Mapping[str, object]], now: datetime) -> Throughput:
+    """Trace rows as `sql/queries/throughput_hours` gives them."""
+    frame = typed(rows, _SCHEMA)
+    hours = pd.date_range(end=pd.Timestamp(now).floor("h") - pd.Timedelta(hours=1), periods=HOURS, freq="h")
+    totals = frame.groupby("hour")[["emails", "bytes"]].sum().reindex(hours, fill_value=0)
+    emails = [int(count) for count in totals["emails"]]
+    day = sum(emails[-_DAY:])
+    return Throughput(
+        emails_last_hour=emails[-1],
+        emails_last_day=day,
+        bytes_last_day=int(totals["bytes"].iloc[-_DAY:].sum()),
+        against_yesterday=_change(day, sum(emails[-2 * _DAY : -_DAY])),
+        against_last_week=_change(day, sum(emails[:_DAY])),
+        hourly=[float(count) for count in emails],
+        by_provider=_by_provider(frame[frame["hour"].isin(hours[-_DAY:])]),
+    )
+
+
+def _change(now: int, before: int) -> float:
+    return round(now / before - 1, 4) if before else 0.0
+
+
+def _by_provider(day: pd.DataFrame) -> pd.DataFrame:
+    """Sum the last day by provider; seconds are those of attempts, which run side by side."""
+    sums = day.groupby("provider")[["emails", "bytes", "requests", "ms_sum", "attempts"]].sum()
+    seconds = sums["ms_sum"].where(sums["ms_sum"] > 0) / 1000
+    table = pd.DataFrame(
+        {
+            "emails": sums["emails"],
+            "megabytes": (sums["bytes"] / 1e6).round(1),
+            "requests": sums["requests"],
+            "chunks": sums["attempts"],
+            "emails_per_second": (sums["emails"] / seconds).round(2).fillna(0.0),
+        }
+    )
+    return table.sort_values("emails", ascending=False, kind="stable").reset_index()

@@ -1,0 +1,26 @@
+"""Rows for the asset sync_costs, and the counters that outlive everything."""
+
+from __future__ import annotations
+
+from chunk_sync.store.database import Database, Row
+
+
+def cost_rows(database: Database, days: int) -> list[Row]:
+    """Sum up what syncing cost, by mailbox, provider and day (UTC) of the last days, today included."""
+    return database.rows("cost_days", {"days": days})
+
+
+def folder_rows(database: Database, limit: int) -> list[Row]:
+    """List the slowest folders of the last 7 days."""
+    return database.rows("cost_folders", {"limit": limit})
+
+
+def hot_spot_rows(database: Database, limit: int) -> list[Row]:
+    """List where most attempts failed in the last 7 days."""
+    return database.rows("cost_errors", {"limit": limit})
+
+
+def fold_hours(database: Database) -> int:
+    """Add hours that are over to the totals that counters are made of; returns how many rows they were."""
+    (row,) = database.execute("SELECT fold_attempt_hours() AS count")
+    return row["count"]

@@ -1,0 +1,1 @@
+"""Alerts: what is decided, what is written, and what real receivers get."""

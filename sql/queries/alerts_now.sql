@@ -1,0 +1,2 @@
+-- What is alarming now.
+SELECT signal, level, value, threshold, message, tenant_id, subject FROM health_alerts

@@ -1,0 +1,2 @@
+-- Make room for how the promises stand now.
+DELETE FROM sla_states
