@@ -12,6 +12,7 @@ from chunk_sync.defs.attempts import (
     throughput_trend,
 )
 from chunk_sync.defs.costs import sync_costs
+from chunk_sync.defs.forecasts import backlog_forecast, forecast_score, forecasts_sensor
 from chunk_sync.defs.health import health_job, health_schedule, mail_problems, mailbox_progress, queue_health
 from chunk_sync.defs.jobs import all_jobs
 from chunk_sync.defs.maintenance import maintenance, maintenance_schedule
@@ -33,13 +34,15 @@ defs = dg.Definitions(
         throughput_trend,
         retry_effectiveness,
         recovery_effectiveness,
+        backlog_forecast,
+        forecast_score,
         tenant_sla,
         system_health,
         sync_costs,
     ],
     jobs=[*all_jobs, health_job, maintenance],
     schedules=[health_schedule, maintenance_schedule],
-    sensors=[*all_sensors, alerts],
+    sensors=[*all_sensors, alerts, forecasts_sensor],
     resources={"chunk_sync": ChunkSync(), "in_memory": dg.mem_io_manager},
     # Without this, every run from the UI starts a process per op.
     executor=dg.in_process_executor,

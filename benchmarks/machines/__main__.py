@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 
 from benchmarks.machines.work import Work
+from benchmarks.mail.usage import cpu_seconds
 from benchmarks.orchestration.definitions import CHUNK_MESSAGES
 from chunk_sync.local.postgres import APP_DATABASE, DAGSTER_DATABASE, EmbeddedPostgres
 from chunk_sync.local.signals import exit_on_signals
@@ -87,19 +87,6 @@ def machines(set_up: SetUp, folder: Path) -> Iterator[tuple[Machines, dg.Dagster
             yield running, instance
 
 
-def cpu_seconds(running: Machines) -> float:
-    """CPU of everything that was started, children that ended included; PostgreSQL is not."""
-    total = 0.0
-    for machine in [running.head, *running.workers]:
-        for process in machine.processes():
-            try:
-                times = process.cpu_times()
-            except psutil.Error:
-                continue
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
 def measure(set_up: SetUp, *, chunks: int, runs: int, rounds: int) -> Figures:
     """Measure one set-up: runs of one chunk, one after another; then rounds of runs that are all asked for at once."""
     with tempfile.TemporaryDirectory(prefix="chunk-sync-benchmark-") as name:
@@ -112,9 +99,9 @@ def measure(set_up: SetUp, *, chunks: int, runs: int, rounds: int) -> Figures:
             alone: list[float] = []
             cpu: list[float] = []
             for job in (work.plan(1) for _ in range(runs)):
-                before = cpu_seconds(running)
+                before = cpu_seconds(os.getpid())
                 alone.append(work.together(job, 1))
-                cpu.append(cpu_seconds(running) - before)
+                cpu.append(cpu_seconds(os.getpid()) - before)
             rates = [runs * chunks / work.together(work.plan(runs * chunks), chunks) for _ in range(rounds)]
     return Figures(alone, cpu, rates)
 

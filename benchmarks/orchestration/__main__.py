@@ -80,6 +80,12 @@ class Bench:
 
     def run(self, job: DueJob, first: int, last: int) -> Timing:
         """Have one run over a range of chunks, as the dispatcher would ask for it."""
+        asked_at = time.time()
+        end = self.wait(self.launch(job, first, last))
+        return Timing(end.ended_at - asked_at, end.inside, end.status)
+
+    def launch(self, job: DueJob, first: int, last: int) -> str:
+        """Ask for one run over a range of chunks; its id."""
         dispatch = dispatches.add_dispatch(
             self.database, Slice(job, first, last, last - first + 1, scattered=False), 600
         ).id
@@ -88,9 +94,7 @@ class Bench:
             _RANGE_START: partition_key(job.job_id, first),
             _RANGE_END: partition_key(job.job_id, last),
         }
-        asked_at = time.time()
-        end = self._wait(launch(self.stack.url, tags))
-        return Timing(end.ended_at - asked_at, end.inside, end.status)
+        return launch(self.stack.url, tags)
 
     def statuses(self, job: DueJob) -> Counter[str]:
         """Count a job's partitions by status, as Dagster does for the Partitions tab."""
@@ -98,7 +102,8 @@ class Bench:
         found = self.instance.get_status_by_partition(dg.AssetKey("synced_emails"), keys, chunk_partitions) or {}
         return Counter(status.value if (status := found.get(key)) else "MISSING" for key in keys)
 
-    def _wait(self, run_id: str) -> Ended:
+    def wait(self, run_id: str) -> Ended:
+        """Wait for a run's end."""
         while (end := ended(self.stack.url, run_id)) is None:
             self.stack.check()
             time.sleep(_POLL_SECONDS)

@@ -15,22 +15,17 @@ import time
 from collections.abc import Sequence
 
 import dagster as dg
-import psutil
 
+from benchmarks.mail.usage import cpu_seconds
 from benchmarks.orchestration.__main__ import Bench, installation
-from benchmarks.orchestration.launch import ended, launch
 from benchmarks.start.imports import WORKER, by_package, cost
 from benchmarks.start.timeline import STAGES, before_first_line, marks, medians
 from benchmarks.start.traces import sessions, traces
-from chunk_sync.defs.ops import DISPATCH_TAG
-from chunk_sync.domain.dispatch import DueJob, Slice
-from chunk_sync.domain.partitions import partition_key
+from chunk_sync.domain.dispatch import DueJob
 from chunk_sync.local.signals import exit_on_signals
-from chunk_sync.store import dispatches
 
 WARM = "benchmarks.orchestration.definitions"
 COLD = "benchmarks.start.cold"
-_POLL_SECONDS = 0.25
 _LEAST_SHARE = 0.01
 _STATEMENTS = {
     "python": "pass",
@@ -56,33 +51,11 @@ def print_imports(rounds: int) -> None:
 
 def run_once(bench: Bench, job: DueJob, first: int, last: int) -> tuple[str, float]:
     """Have one run over a range of chunks; its id and the instant at which it was asked for."""
-    dispatch = dispatches.add_dispatch(
-        bench.database, Slice(job, first, last, last - first + 1, scattered=False), 600
-    ).id
-    tags = {
-        DISPATCH_TAG: str(dispatch),
-        "dagster/asset_partition_range_start": partition_key(job.job_id, first),
-        "dagster/asset_partition_range_end": partition_key(job.job_id, last),
-    }
     asked_at = time.time()
-    run_id = launch(bench.stack.url, tags)
-    while (end := ended(bench.stack.url, run_id)) is None:
-        bench.stack.check()
-        time.sleep(_POLL_SECONDS)
+    run_id = bench.launch(job, first, last)
+    end = bench.wait(run_id)
     assert end.status == "SUCCESS", end
     return run_id, asked_at
-
-
-def cpu_seconds() -> float:
-    """Sum what the installation's processes have used, with those of theirs that have ended."""
-    total = 0.0
-    for process in psutil.Process().children(recursive=True):
-        try:
-            times = process.cpu_times()
-        except psutil.Error:
-            continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
 
 
 def print_runs(bench: Bench, runs: int) -> str:
@@ -90,9 +63,9 @@ def print_runs(bench: Bench, runs: int) -> str:
     job = bench.plan("start", runs + 1)
     first_id, first_asked = run_once(bench, job, 0, 0)
     first = _read(bench, first_id, first_asked)
-    began, opened = cpu_seconds(), _opened(bench)
+    began, opened = cpu_seconds(os.getpid()), _opened(bench)
     told = [run_once(bench, job, index, index) for index in range(1, runs + 1)]
-    cpu = (cpu_seconds() - began) / runs
+    cpu = (cpu_seconds(os.getpid()) - began) / runs
     connections = [(after - before) / runs for before, after in zip(opened, _opened(bench), strict=True)]
     found = [_read(bench, run_id, asked_at) for run_id, asked_at in told]
     print(f"\n{runs} runs of one chunk, one after another (medians; seconds)")

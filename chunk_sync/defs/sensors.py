@@ -10,6 +10,7 @@ from chunk_sync.defs.partitions import LiveKeys
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.domain.dispatch import Slice, plan_dispatch
 from chunk_sync.domain.partitions import PARTITIONS_NAME, partition_key
+from chunk_sync.engine.scaling import decide_runs
 from chunk_sync.store import dispatches, plans, queue
 from chunk_sync.store.database import Database
 from chunk_sync.store.dispatches import Dispatch
@@ -51,14 +52,10 @@ def due_chunks(context: dg.SensorEvaluationContext, chunk_sync: ChunkSync):  # n
     settings, database = chunk_sync.settings(), chunk_sync.database()
     keys = LiveKeys(context.instance, database, settings.live_keys)
     keys.register_new()
-    due = dispatches.due_jobs(database)
-    slices = plan_dispatch(
-        due,
-        dispatches.live_runs(database),
-        parallel_runs=settings.parallel_runs,
-        run_threads=settings.run_threads,
-        pace=dispatches.run_pace(database, [job.mailbox_id for job in due]) if due else {},
-    )
+    due, live = dispatches.due_jobs(database), dispatches.live_runs(database)
+    threads = settings.run_threads
+    wanted, pace = decide_runs(database, live, ceiling=settings.parallel_runs, run_threads=threads)
+    slices = plan_dispatch(due, live, parallel_runs=wanted, run_threads=threads, pace=pace)
     if not slices:
         return dg.SkipReason("no chunk is due, or enough runs are at work")
     return [

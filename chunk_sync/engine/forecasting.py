@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from chunk_sync.domain.backlog import OpenJob, drained_by
-from chunk_sync.domain.forecast import Forecast, calibrate, forecast
+from chunk_sync.domain.forecast import Forecast, NoForecast, calibrate, forecast
 from chunk_sync.store import forecasts
 from chunk_sync.store.database import Database, Row
 from chunk_sync.store.forecasts import Subject
@@ -65,7 +65,7 @@ def _forecast_sums(database: Database) -> int:
 
 
 def _add_sum(database: Database, kind: str, rows: Sequence[Row]) -> int:
-    found = drained_by([open_job(row) for row in rows], rows[0]["now"])
+    found = foresee_all(rows)
     if not isinstance(found, Forecast):
         return 0
     of_one = kind == "mailbox"
@@ -81,7 +81,12 @@ def _add_sum(database: Database, kind: str, rows: Sequence[Row]) -> int:
     return 1
 
 
-def open_job(row: Row) -> OpenJob:
+def foresee_all(rows: Sequence[Row]) -> Forecast | NoForecast:
+    """Say when all of these rows of `forecast_open` will be over."""
+    return drained_by([_open_job(row) for row in rows], rows[0]["now"] if rows else 0.0)
+
+
+def _open_job(row: Row) -> OpenJob:
     """Read a row of `sql/queries/forecast_open`; what is over by now, or turned away for longer, ends no sooner."""
     made = None
     if row["expected"] is not None:

@@ -65,7 +65,7 @@ def sum_up_costs(rows: Sequence[Mapping[str, object]]) -> SyncCosts:
     """Sum up rows as `sql/queries/cost_days` gives them."""
     frame = typed(rows, _COSTS)
     totals = frame[_SUMS].sum()
-    thousands = totals["messages"] / 1000
+    thousands = float(totals["messages"]) / 1000
     days = frame.groupby("day")["seconds"].sum()
     if len(days):
         days = days.reindex(pd.date_range(days.index.min(), days.index.max(), freq="D"), fill_value=0.0)

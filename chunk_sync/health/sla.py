@@ -34,7 +34,8 @@ _MAILBOXES = {
     "fresh_as_of": MOMENT,
     "expected_at": MOMENT,
 }
-_FAILURES = dict.fromkeys(("tenant_id", "ended", "dead", "ended_6h", "dead_6h", "ended_1h", "dead_1h"), "int64")
+_FAILURE_COUNTS = ("tenant_id", "ended", "dead", "ended_6h", "dead_6h", "ended_1h", "dead_1h")
+_FAILURES: dict[str, str] = dict.fromkeys(_FAILURE_COUNTS, "int64")
 _USED_UP = 0.8
 """Without a forecast, a promise is at risk when so much of its time is over."""
 _TOLD_LATE = timedelta(days=1)

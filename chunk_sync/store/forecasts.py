@@ -104,7 +104,7 @@ def scored_rows(database: Database, hours: float) -> list[Row]:
     return database.rows("forecast_scored", {"hours": hours})
 
 
-def breach_rows(database: Database) -> list[Row]:
+def promise_rows(database: Database) -> list[Row]:
     """List mailboxes with a promise that is still to be kept, with its deadline and the forecast."""
     return database.rows("forecast_promises")
 

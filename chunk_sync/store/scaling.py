@@ -43,6 +43,11 @@ def standing(database: Database) -> Standing:
     )
 
 
+def wanted_row(database: Database) -> Row | None:
+    """Read what autoscalers read; None before the first decision."""
+    return database.row("scaling_wanted")
+
+
 def note_decision(database: Database, decision: Decision, demand: Demand, running: int, rows: Sequence[Row]) -> None:
     """Keep what was decided, for the next tick and for autoscalers."""
     database.rows(

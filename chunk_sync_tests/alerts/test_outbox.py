@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,7 +16,7 @@ from chunk_sync.alerts.message import Message
 from chunk_sync.alerts.send import send
 from chunk_sync.store import alert_rules, alerts
 from chunk_sync.store.alerts import MAX_ATTEMPTS
-from chunk_sync.store.database import Database
+from chunk_sync.store.database import Database, query
 from chunk_sync_tests.alerts.conftest import ME, Desk, pick
 from chunk_sync_tests.alerts.receivers import hanging_port, http_sink, smtp_sink
 from chunk_sync_tests.factory import claim, fail_for_good, make_job, make_mailbox, move_clock, open_worker
@@ -88,6 +89,20 @@ def test_acknowledged_silenced_and_repeated(desk: Desk) -> None:
     move_clock(desk.database, "2 hours")
     assert [] == desk.tick()
     assert ["tester"] == [row["acknowledged_by"] for row in desk.rows("alerts")]
+
+
+def test_an_alert_that_grows_worse_is_nobodys_again(desk: Desk) -> None:
+    """Who looked after a warning did not know of this."""
+    desk.route()
+    desk.alarm()
+    desk.tick()
+    alert_rules.acknowledge(desk.database, desk.rows("alerts")[0]["id"], ME)
+    assert [] == desk.tick()
+    assert desk.rows("alerts", acknowledged_by="tester")
+    desk.database.execute("UPDATE health_thresholds SET critical_above = 0 WHERE signal = 'sla_at_risk'")
+    assert [("ops", "worse, critical: sla_at_risk (tenant default)")] == desk.tick()
+    (alert,) = desk.rows("alerts")
+    assert ("critical", None, None) == pick(alert, "level", "acknowledged_at", "acknowledged_by")
 
 
 def test_a_silence_that_is_ended_lets_through(desk: Desk) -> None:
@@ -214,6 +229,22 @@ def test_two_that_look_at_once_open_one_alert(desk: Desk) -> None:
     assert ([8], 1) == ([alert["times_seen"] for alert in desk.rows("alerts")], len(desk.rows()))
 
 
+def test_a_look_waits_for_another(desk: Desk) -> None:
+    """Two would each count the messages of the hour without the other's."""
+    waiting = (
+        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with desk.database.transaction() as conn:
+            conn.execute(query("alert_lock"))
+            look = pool.submit(desk.look)
+            deadline = time.monotonic() + 10
+            while desk.database.execute(waiting) == [{"n": 0}]:
+                assert time.monotonic() < deadline
+            assert not look.done()
+        look.result(10)
+
+
 def test_two_that_send_at_once_send_each_message_once(desk: Desk) -> None:
     """Twenty messages, four senders that all begin before any has ended."""
     for number in range(20):
@@ -280,8 +311,11 @@ def test_who_comes_late_changes_nothing(desk: Desk) -> None:
     late = alerts.claim_message(desk.database, lease_seconds=LEASE_SECONDS)
     assert late is not None
     move_clock(desk.database, f"{LEASE_SECONDS} s")
-    desk.deliver()
+    next_one = alerts.claim_message(desk.database, lease_seconds=LEASE_SECONDS)
+    assert next_one is not None
     assert None is alerts.finish_message(desk.database, late, "it hung", timedelta(0))
+    assert "sent" == alerts.finish_message(desk.database, next_one, None, timedelta(0))
+    assert None is alerts.finish_message(desk.database, next_one, "it hung", timedelta(0))
     assert [("ops", "sent", 2)] == desk.statuses()
 
 

@@ -48,7 +48,7 @@ def test_nobody_is_there() -> None:
     said = send("json://ann:geheim-99@127.0.0.1:1/token-77", MESSAGE)
     assert said is not None
     assert "onnection" in said
-    assert "geheim" not in said
+    assert [] == [secret for secret in ("geheim", "127.0.0.1") if secret in said]
 
 
 @pytest.mark.parametrize("kind", ["json://127.0.0.1:{}", "mailto://127.0.0.1:{}?from=a@b.example&to=c@d.example"])

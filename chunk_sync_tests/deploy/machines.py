@@ -22,7 +22,7 @@ from chunk_sync.local.dsn import app_url, dagster_own_url
 from chunk_sync.local.processes import start_child
 from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT, RUN_SLOTS, STATE, environment
 from chunk_sync.store.database import Database
-from chunk_sync.store.status import JobStatus, job_statuses
+from chunk_sync_tests.e2e.sync_jobs import SyncJobs
 from chunk_sync_tests.servers.process import HOST, free_ports
 
 T = TypeVar("T")
@@ -156,7 +156,7 @@ class Machine:
         return "\n".join(tails)
 
 
-class Machines:
+class Machines(SyncJobs):
     """A context manager: the machine with Dagster's services, one with the broker, and so many with a worker.
 
     Without workers there is no broker, and runs are processes of the first machine. `changes`: words of the commands
@@ -210,19 +210,6 @@ class Machines:
             machine.stop()
         self.broker.kill()
         self.database.close()
-
-    def job(self, job_id: int) -> JobStatus:
-        """Read a sync job."""
-        return job_statuses(self.database, job_ids=[job_id])[0]
-
-    def wait_until_ended(self, job_id: int, seconds: float = 120) -> JobStatus:
-        """Wait for a sync job to complete or fail."""
-
-        def ended() -> JobStatus | None:
-            status = self.job(job_id)
-            return None if status.open else status
-
-        return self.wait_for(ended, seconds, f"end of job {job_id}")
 
     def start_worker(self, machine: Machine) -> None:
         """Start the worker of a machine."""

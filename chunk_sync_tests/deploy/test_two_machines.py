@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import dagster as dg
 import psutil
 import pytest
 from dagster import DagsterRunStatus, RunsFilter
+from sqlalchemy import make_url
 
 from chunk_sync.demo.mailbox import iter_messages
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
@@ -37,6 +39,12 @@ VARIABLES = {
     "CHUNK_SYNC_RUN_THREADS": "1",
 }
 PROCESS = re.compile(r"Started process for run \(pid: (\d+)\)")
+PROCESSES = 2
+"""Of a worker that is idle: Celery's own, and one for the next run."""
+SYNCS = 5
+"""What the tests before ask for: each has a plan, and some runs beside it, as many as the mailbox's pace makes."""
+CONNECTIONS = 5
+"""What a process keeps for its next run: our pool's."""
 ONE_AT_A_TIME_EACH = {"--concurrency=2": "--concurrency=1"}
 """So that two runs are on two machines."""
 _names = itertools.count(1)
@@ -96,9 +104,27 @@ def runs_at_work(machines: Machines) -> list[str]:
     return [row["run_id"] for row in rows if row["run_id"]]
 
 
-def busy(machines: Machines, dagster: dg.DagsterInstance) -> list[Machine]:
-    """The machines that runs with a lease are on."""
-    told = [dagster.all_logs(run, dg.DagsterEventType.ENGINE_EVENT) for run in runs_at_work(machines)]
+def runs_within_a_chunk(machines: Machines, job_id: int) -> list[str]:
+    """The ids of the runs that hold a chunk of a sync now."""
+    rows = machines.database.execute(
+        "SELECT DISTINCT w.run_id FROM chunk_processing_queue AS q INNER JOIN workers AS w ON w.id = q.worker_id"
+        " WHERE q.sync_job_id = %s AND q.status = 'processing'",
+        (job_id,),
+    )
+    return [row["run_id"] for row in rows]
+
+
+@contextmanager
+def nothing_can_land(machines: Machines) -> Iterator[None]:
+    """Runs at work come to a stop within a chunk, and stay there."""
+    with machines.database.owner_transaction() as conn:
+        conn.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
+        yield
+
+
+def machines_of(machines: Machines, dagster: dg.DagsterInstance, runs: list[str]) -> list[Machine]:
+    """The machines that these runs are on."""
+    told = [dagster.all_logs(run, dg.DagsterEventType.ENGINE_EVENT) for run in runs]
     pids = {int(found[1]) for events in told for e in events if (found := PROCESS.search(e.message))}
     return [machine for machine in machines.workers if pids & {p.pid for p in run_processes(machine)}]
 
@@ -116,15 +142,39 @@ def test_a_sync_is_shared_by_two_machines(
 ) -> None:
     """Runs of one sync are at work on both machines at the same time."""
     name, job_id = ask(machines, dovecot)
-    machines.wait_for(lambda: True if len(busy(machines, dagster)) == 2 else None, 120, "run on each machine")
+    machines.wait_for(
+        lambda: True if len(machines_of(machines, dagster, runs_at_work(machines))) == 2 else None,
+        120,
+        "run on each machine",
+    )
     check(machines, name, job_id, dovecot)
+
+
+def test_kill_9_of_a_machine_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
+    """A machine is lost with its worker and its runs: the other one finishes the job, without waiting for Dagster."""
+    name, job_id = ask(machines, dovecot)
+    half_way(machines, job_id)
+    with nothing_can_land(machines):
+
+        def held() -> Machine | None:
+            return next(iter(machines_of(machines, dagster, runs_within_a_chunk(machines, job_id))), None)
+
+        lost = machines.wait_for(held, 60, "run within a chunk")
+        lost.kill()
+    check(machines, name, job_id, dovecot)
+    recovered = machines.database.execute(
+        "SELECT count(*) AS n FROM audit_log WHERE action = 'stuck_chunk_reset' AND sync_job_id = %s", (job_id,)
+    )
+    assert 1 <= recovered[0]["n"]
+    machines.start_worker(lost)
+    machines.wait_until_ready(lost)
 
 
 def test_kill_9_of_a_run_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
     """A run's process dies: its worker goes on with another one, and Dagster knows that the run has failed."""
     name, job_id = ask(machines, dovecot)
     half_way(machines, job_id)
-    (struck, *_) = machines.wait_for(lambda: busy(machines, dagster) or None, 60, "run")
+    (struck, *_) = machines.wait_for(lambda: machines_of(machines, dagster, runs_at_work(machines)) or None, 60, "run")
     before = runs_at_work(machines)
     for process in run_processes(struck):
         with suppress(psutil.NoSuchProcess):
@@ -146,3 +196,20 @@ def test_kill_9_of_the_broker_half_way(machines: Machines, dagster: dg.DagsterIn
     check(machines, name, job_id, dovecot, seconds=300)
     new, job_id = ask(machines, dovecot)
     check(machines, new, job_id, dovecot, seconds=300)
+
+
+def test_a_worker_gives_back_what_its_runs_took(machines: Machines, dagster: dg.DagsterInstance) -> None:
+    """After its runs a worker holds no lease, none of a run's processes, and no more connections than one run needs."""
+    machines.wait_for(lambda: None if runs_at_work(machines) else True, 60, "end of all runs")
+    assert SYNCS <= dagster.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
+    port = make_url(machines.database.dsn).port
+
+    def idle(machine: Machine) -> bool | None:
+        members = machine.child("worker").members()
+        with suppress(psutil.NoSuchProcess):
+            held = [c for p in members for c in p.net_connections(kind="tcp") if c.raddr and c.raddr.port == port]
+            return True if len(members) == PROCESSES and len(held) <= CONNECTIONS else None
+        return None
+
+    for machine in machines.workers:
+        machines.wait_for(partial(idle, machine), 30, "idle worker")

@@ -18,7 +18,7 @@ import pytest
 from chunk_sync.local.processes import run_workers
 from chunk_sync.settings import HOME, PROJECT_ROOT, environment
 from chunk_sync.store.database import Database
-from chunk_sync.store.status import JobStatus, job_statuses
+from chunk_sync_tests.e2e.sync_jobs import SyncJobs
 
 T = TypeVar("T")
 COMMAND = (sys.executable, "-P", "-m", "chunk_sync.cli.main")
@@ -44,7 +44,7 @@ def run_cli(
     )
 
 
-class Installation:
+class Installation(SyncJobs):
     """`up` in a folder of its own, until the context ends; then nothing of it is left."""
 
     def __init__(self, home: Path, variables: Mapping[str, str] | None = None, words: Sequence[str] = ()) -> None:
@@ -124,19 +124,6 @@ class Installation:
                 break
             time.sleep(0.1)
         raise AssertionError(f"no {what}; up printed:\n{self.output()}")
-
-    def job(self, job_id: int) -> JobStatus:
-        """Read a sync job."""
-        return job_statuses(self.database, job_ids=[job_id])[0]
-
-    def wait_until_ended(self, job_id: int, seconds: float = 120) -> JobStatus:
-        """Wait for a sync job to complete or fail."""
-
-        def ended() -> JobStatus | None:
-            status = self.job(job_id)
-            return None if status.open else status
-
-        return self.wait_for(ended, seconds, f"end of job {job_id}")
 
     def processes(self) -> list[psutil.Process]:
         """Every living process that belongs to this state folder."""

@@ -23,7 +23,8 @@ tenants, folders, sync_jobs, sync_job_folders, sync_chunks, archived_sync_jobs, 
 tenant_lanes, messages, message_bodies, message_raw, message_locations, attachments, quarantined_messages,
 threads, thread_nodes, thread_messages, emails, email_threads, message_search, mail_problems,
 chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chunked_sync_health_summary, health_alerts,
-attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed, error_hot_spots
+attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed, error_hot_spots,
+forecasts
 TO chunk_sync_tenant;
 GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at, sync_every)
     ON mailboxes TO chunk_sync_tenant;
@@ -49,7 +50,8 @@ tenants, sync_jobs, sync_chunks, archived_sync_jobs, chunk_processing_queue, mai
 provider_lanes, dispatches, workers, chunked_sync_health_monitoring, audit_log, queue_rules, retry_policies,
 health_thresholds, retention_policies, schema_migrations, chunk_processing_status, chunked_sync_health_summary,
     health_alerts, attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed,
-    error_hot_spots, chunk_sync_metrics, attempt_totals
+    error_hot_spots, chunk_sync_metrics, attempt_totals, forecasts, scaling_state,
+    scaling_wanted
 TO chunk_sync_operator;
 GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) ON mailboxes TO chunk_sync_operator;
 GRANT SELECT ON alerts, alert_deliveries, alert_silences, alert_pulse TO chunk_sync_operator;

@@ -50,6 +50,11 @@ BEGIN
             ('tenant_slas', 'tenant_id = $tenant OR tenant_id IS NULL', 'true'),
             ('sla_states', 'tenant_id = $tenant', 'true'),
 
+            ('forecasts', 'tenant_id = $tenant', 'true'),
+            ('progress_marks', 'tenant_id = $tenant', NULL),
+            ('progress_samples', 'tenant_id = $tenant', NULL),
+            ('scaling_state', NULL, 'true'),
+
             ('alerts', 'tenant_id = $tenant', 'true'),
             ('alert_deliveries', 'tenant_id = $tenant', 'true'),
             ('alert_silences', 'tenant_id = $tenant', 'true'),

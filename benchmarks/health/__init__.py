@@ -1,0 +1,1 @@
+"""What computing health costs behind ten million attempts."""

@@ -1,0 +1,2 @@
+-- How many runs are wanted, and why.
+SELECT * FROM scaling_wanted
