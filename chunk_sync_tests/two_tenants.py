@@ -77,6 +77,7 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
         (tenant_id,),
     )
     _alarm(database, tenant_id, name)
+    _foresee(database, job, name)
     database.execute("INSERT INTO attempt_totals VALUES (%s, 'success', NULL, 1, 1, 1, 1, 1, 'epoch')", (tenant_id,))
     found = database.execute("SELECT public_id FROM tenants WHERE id = %s", (tenant_id,))[0]
     chunk = database.execute("SELECT public_id FROM sync_chunks WHERE id = %s", (landed.chunk_id,))[0]
@@ -90,6 +91,26 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
         archived_public_id=archived,
         chunk_public_id=str(chunk["public_id"]),
         unplanned_id=request_sync(database, mailbox.name, tenant=name, sync_type="manual").job_id,
+    )
+
+
+def _foresee(database: Database, job: PlannedJob, name: str) -> None:
+    """Look at a job once, and say when it will be over."""
+    look = {"job": job.id, "tenant": job.mailbox.tenant_id, "mailbox": job.mailbox.id, "name": name}
+    database.execute(
+        "INSERT INTO progress_marks (sync_job_id, tenant_id, begun_at, sampled_at, turned_away_until)"
+        " VALUES (%(job)s, %(tenant)s, clock(), clock(), 'epoch')",
+        look,
+    )
+    database.execute(
+        "INSERT INTO progress_samples VALUES (%(job)s, %(tenant)s, clock(), 0, 1, 0, 1, 0, 1, 0, 'epoch', 0, 0, false)",
+        look,
+    )
+    database.execute(
+        "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at, high_at,"
+        " rate, spread, model, why) VALUES ('job', %(tenant)s, %(mailbox)s, %(job)s, 0, 1, clock(), clock(), clock(),"
+        " 1, 1, 'x', %(name)s)",
+        look,
     )
 
 

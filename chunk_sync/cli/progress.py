@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
@@ -15,6 +15,8 @@ from chunk_sync.cli.session import printable
 from chunk_sync.domain.progress import Meter
 from chunk_sync.store.database import Database
 from chunk_sync.store.status import JobStatus, failed_attempts
+
+Range = tuple[datetime, datetime]
 
 _COLORS = {
     "completed": "green",
@@ -35,8 +37,8 @@ class ProgressView:
         """Draw the jobs, the newest first, and what failed."""
         return Group(self.table(jobs), *_failures(failed_attempts(database, [job.job_id for job in jobs])))
 
-    def table(self, jobs: Sequence[JobStatus]) -> RenderableType:
-        """Draw the jobs, and what each of them has to say."""
+    def table(self, jobs: Sequence[JobStatus], ends: Mapping[int, Range] | None = None) -> RenderableType:
+        """Draw the jobs, and what each of them has to say; `ends` are the ranges of forecasts by the jobs' ids."""
         now = time.monotonic()
         table = Table(
             "job",
@@ -53,7 +55,7 @@ class ProgressView:
         for job in jobs:
             meter = self._meters.setdefault(job.job_id, Meter())
             meter.feed(now, job.emails_processed)
-            table.add_row(*self._row(job, meter))
+            table.add_row(*self._row(job, meter, (ends or {}).get(job.job_id)))
         return Group(table, *_changes(jobs), *_troubles(jobs))
 
     def line(self, jobs: Sequence[JobStatus]) -> str:
@@ -69,7 +71,7 @@ class ProgressView:
         return "; ".join(parts)
 
     @staticmethod
-    def _row(job: JobStatus, meter: Meter) -> tuple[RenderableType, ...]:
+    def _row(job: JobStatus, meter: Meter, ends: Range | None) -> tuple[RenderableType, ...]:
         state = job.overall_status if job.status not in {"requested", "planning"} else job.status
         return (
             f"#{job.job_id}",
@@ -79,7 +81,7 @@ class ProgressView:
             ProgressBar(total=max(job.emails_estimated, 1), completed=_shown(job), width=24),
             f"{_landed(job)} · {job.bytes_processed / 1e6:,.1f} MB",
             _rate(job, meter),
-            _eta(job, meter),
+            _range(ends) if ends and job.open and not job.throttled_until else _eta(job, meter),
         )
 
 
@@ -109,6 +111,11 @@ def _eta(job: JobStatus, meter: Meter) -> str:
     if left is None and job.eta:
         left = (job.eta - datetime.now(UTC)).total_seconds()
     return "-" if left is None or not job.emails_estimated else duration(left)
+
+
+def _range(ends: Range) -> str:
+    low, high = (duration((end - datetime.now(UTC)).total_seconds()) for end in ends)
+    return low if low == high else f"{low} to {high}"
 
 
 def duration(seconds: float) -> str:

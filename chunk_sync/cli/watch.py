@@ -81,7 +81,7 @@ class SystemView:
         status = self._last
         if status is None:
             return Group(*trouble)
-        jobs = self._progress.table(status.jobs) if status.jobs else Text(_NO_JOBS)
+        jobs = self._progress.table(status.jobs, status.ends) if status.jobs else Text(_NO_JOBS)
         return Group(*trouble, Text(_system(status)), *_alerts(status), *_stopped(status), *_failures(status), jobs)
 
     def line(self, reading: Reading[LiveStatus]) -> str:

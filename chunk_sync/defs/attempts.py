@@ -21,6 +21,7 @@ _SHOWN = 100
 @health_asset(
     deps=[synced_emails],
     description="Attempts by hour, mailbox, status and category, summed up: the table `attempt_hours` outlives them.",
+    relation="attempt_hours",
 )
 def chunk_attempts(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     """Write the hours that have changed since the last time."""

@@ -54,6 +54,35 @@ _EMAILS = {
     "flags": ("text[]", "Its flags and labels now"),
 }
 
+_ATTEMPT_HOURS = {
+    "hour": ("timestamp with time zone", "When the hour began"),
+    "tenant_id": ("bigint", "Whose they were"),
+    "mailbox_id": ("bigint", "Of which mailbox"),
+    "provider": ("text", "imap:HOST, maildir or mbox"),
+    "status": ("attempt_status", "How they ended: success, error, timeout, or recovery of a dead worker's chunk"),
+    "error_category": ("error_category", "Why they failed"),
+    "attempts": ("integer", "How many there were"),
+    "first_attempts": ("integer", "Of them the first ones at their chunk"),
+    "dead_letters": ("integer", "Of them those after which the chunk had failed for good"),
+    "emails": ("bigint", "Messages that landed"),
+    "bytes": ("bigint", "Their bytes"),
+    "requests": ("bigint", "What the provider was asked for"),
+    "ms_sum": ("bigint", "Milliseconds of work"),
+    "ms_p50": ("double precision", "Half of them took no longer"),
+    "ms_p95": ("double precision", "Nineteen of twenty took no longer"),
+}
+_SLA_STATES = {
+    "tenant_id": ("bigint", "Whose promise"),
+    "objective": ("text", "first_sync, freshness or failures"),
+    "mailbox_id": ("bigint", "Of which mailbox; null: all of the tenant's"),
+    "state": ("text", "kept, at_risk or broken"),
+    "deadline_at": ("timestamp with time zone", "Until when it has to be kept"),
+    "expected_at": ("timestamp with time zone", "When it will be, as far as anybody can tell"),
+    "burn_rate": ("double precision", "How many times as fast as it bears the budget is used up"),
+    "budget_left": ("double precision", "Share of the failure budget that is left"),
+    "message": ("text", "All of it in a sentence"),
+}
+
 
 def _schema(columns: dict[str, tuple[str, str]]) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(name, kind, text) for name, (kind, text) in columns.items()])
@@ -63,6 +92,8 @@ SCHEMAS = {
     "mailboxes": _schema(_MAILBOXES),
     "chunk_processing_status": _schema(_STATUS),
     "emails": _schema(_EMAILS),
+    "attempt_hours": _schema(_ATTEMPT_HOURS),
+    "sla_states": _schema(_SLA_STATES),
 }
 """By the table or view; columns that nobody but the queue needs are left out."""
 

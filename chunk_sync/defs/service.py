@@ -28,6 +28,7 @@ _TREND_HOURS = 24
     deps=[chunk_attempts, mailbox_progress],
     description="What tenants were promised (`./chunk-sync sla`): deadlines, freshness, failure budgets; how each "
     "stands: kept, at risk, broken.",
+    relation="sla_states",
     checks={"promises_kept": "No promise is broken, and none will probably be."},
 )
 def tenant_sla(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from chunk_sync.defs.assets import OWNERS
+from chunk_sync.defs.columns import shows
 
 GROUP = "health"
 _FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=30), warn_window=timedelta(minutes=15))
@@ -14,9 +15,16 @@ _FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=30), warn_
 
 
 def health_asset(
-    *, deps: Sequence[dg.AssetsDefinition | dg.AssetKey], description: str, checks: Mapping[str, str] | None = None
+    *,
+    deps: Sequence[dg.AssetsDefinition | dg.AssetKey],
+    description: str,
+    checks: Mapping[str, str] | None = None,
+    relation: str | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Declare a health asset; `checks` are described by their names, and its function returns a result for each."""
+    """Declare a health asset; `checks` are described by their names, and its function returns a result for each.
+
+    `relation` is the table that it writes.
+    """
 
     def declare(compute: Callable[..., Any]) -> dg.AssetsDefinition:
         name, told = compute.__name__, checks or {}
@@ -28,6 +36,7 @@ def health_asset(
             kinds={"pandas", "postgres"},
             owners=OWNERS,
             description=description,
+            metadata=shows(relation) if relation else None,
             freshness_policy=_FRESH,
             check_specs=[
                 dg.AssetCheckSpec(check, asset=name, description=text) for check, text in (checks or {}).items()

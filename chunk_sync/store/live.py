@@ -8,7 +8,7 @@ from datetime import datetime
 
 from chunk_sync.store.database import Database, query
 from chunk_sync.store.metrics import hurry
-from chunk_sync.store.status import JobStatus, job_status
+from chunk_sync.store.status import OPEN, JobStatus, job_status
 
 OPEN_SHOWN = 100
 ENDED_SHOWN = 10
@@ -40,7 +40,8 @@ class Alert:
 class LiveStatus:
     """What there is to see: chunks of open jobs, workers alive, jobs (open ones first), what stands still, what fails.
 
-    `failures` are attempts of the last hour by category. Ages in seconds.
+    `failures` are attempts of the last hour by category, `ends` the range of the end of open jobs by their ids, where
+    there is a forecast. Ages in seconds.
     """
 
     at: datetime
@@ -50,6 +51,7 @@ class LiveStatus:
     oldest_due_seconds: float
     workers: int
     jobs: Sequence[JobStatus]
+    ends: Mapping[int, tuple[datetime, datetime]]
     stopped: Sequence[Stopped]
     failures: Mapping[str, int]
     alerts: Sequence[Alert]
@@ -68,12 +70,15 @@ def live_status(database: Database, *, mailbox_id: int | None = None, ended: int
         ids = conn.execute(query("live_jobs"), of_mailbox | {"open": OPEN_SHOWN, "ended": ended}).fetchall()
         wanted = of_mailbox | {"job_ids": [row["id"] for row in ids], "limit": OPEN_SHOWN + ended}
         jobs = conn.execute(query("job_status"), wanted).fetchall()
+        open_ids = [row["sync_job_id"] for row in jobs if row["status"] in OPEN]
+        ends = conn.execute(query("live_forecasts"), {"job_ids": open_ids}).fetchall()
         stopped = conn.execute(query("live_stopped"), of_mailbox | {"limit": STOPPED_SHOWN}).fetchall()
         failures = conn.execute(query("live_failures"), of_mailbox).fetchall()
         alerts = conn.execute(query("live_alerts"), {"limit": ALERTS_SHOWN}).fetchall()
     return LiveStatus(
         **(system or {}),
         jobs=sorted((job_status(row) for row in jobs), key=lambda job: (not job.open, -job.job_id)),
+        ends={row["id"]: (row["low_at"], row["high_at"]) for row in ends},
         stopped=[Stopped(**row) for row in stopped],
         failures={row["category"]: row["attempts"] for row in failures},
         alerts=[Alert(**row) for row in alerts],

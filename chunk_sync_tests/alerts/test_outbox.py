@@ -232,7 +232,8 @@ def test_two_that_look_at_once_open_one_alert(desk: Desk) -> None:
 def test_a_look_waits_for_another(desk: Desk) -> None:
     """Two would each count the messages of the hour without the other's."""
     waiting = (
-        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+        "SELECT count(*) AS n FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
+        " WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted"
     )
     with ThreadPoolExecutor(1) as pool:
         with desk.database.transaction() as conn:

@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from chunk_sync.cli.readings import Reading
+from chunk_sync.cli.status_json import status_json
 from chunk_sync.cli.watch import SystemView
 from chunk_sync.settings import HOME, PROJECT_ROOT, environment
 from chunk_sync.store.database import Database
@@ -65,6 +66,26 @@ def test_open_jobs_come_first_then_the_last_ones_that_ended(database: Database) 
     assert [waits, ended[7], ended[6]] == [one.job_id for one in of_a.jobs]
 
 
+def test_a_forecast_is_shown_as_a_range(database: Database, job: PlannedJob) -> None:
+    """The newest one of an open job, in the table and in the JSON; one that is an hour old says nothing any more."""
+    for minutes in (50, 5):
+        database.execute(
+            "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at,"
+            " high_at, rate, spread, model, why) SELECT 'job', tenant_id, mailbox_id, id, 10, 50,"
+            " clock() + %(m)s * interval '1 min', clock() + %(m)s * interval '2 min',"
+            " clock() + %(m)s * interval '3 min', 1, 1, 'test', 'test' FROM sync_jobs",
+            {"m": minutes},
+        )
+    status = live_status(database)
+    assert re.search(r"(4 min 5|5 min 0)\d s to 1(4 min 5|5 min 0)\d s", drawn(SystemView(), Reading(status)))
+    (told,) = json.loads(status_json(Reading(status)))["jobs"]
+    assert [300, 900] == [
+        round((datetime.fromisoformat(told[name]) - status.at).total_seconds(), -1) for name in ("low_at", "high_at")
+    ]
+    database.execute("UPDATE forecasts SET made_at = clock() - interval '61 min'")
+    assert {} == live_status(database).ends
+
+
 def drawn(view: SystemView, reading: Reading[LiveStatus]) -> str:
     """What stands on the terminal."""
     console = Console(width=160, force_terminal=False)
@@ -76,7 +97,7 @@ def drawn(view: SystemView, reading: Reading[LiveStatus]) -> str:
 def some_status(**changes: object) -> LiveStatus:
     """A look at a system in which nothing happens."""
     nothing = {"at": NOW, "waiting": 0, "processing": 0, "due": 0, "oldest_due_seconds": 0.0, "workers": 0}
-    return LiveStatus(**(nothing | {"jobs": [], "stopped": [], "failures": {}, "alerts": []} | changes))  # type: ignore[arg-type]
+    return LiveStatus(**(nothing | {"jobs": [], "ends": {}, "stopped": [], "failures": {}, "alerts": []} | changes))  # type: ignore[arg-type]
 
 
 def test_the_last_picture_stays_while_the_database_is_away() -> None:

@@ -19,6 +19,7 @@ from chunk_sync.store.health import note_numbers
 from chunk_sync.store.isolation import OPERATOR_ROLE
 from chunk_sync.store.rollup import roll_up_attempts
 from chunk_sync_tests.factory import claim, complete, fail_for_good, make_job, make_mailbox, open_worker
+from chunk_sync_tests.postgres_plugin import PgServer
 
 DASHBOARD: dict[str, Any] = json.loads((PROJECT_ROOT / "deploy" / "grafana" / "chunk_sync.json").read_text("utf-8"))
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
@@ -55,9 +56,18 @@ def expand(sql: str) -> str:
     return sql
 
 
-@pytest.fixture
-def operator(database: Database) -> Iterator[psycopg.Connection[Any]]:
+@pytest.fixture(scope="module")
+def operator(pg_server: PgServer, migrated_template: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection of an operator to a database in which something has happened."""
+    with pg_server.cloned(migrated_template) as dsn, Database(dsn) as database:
+        _let_things_happen(database)
+        options = "-c search_path=chunk_sync,public"
+        with psycopg.connect(libpq_url(dsn), row_factory=dict_row, autocommit=True, options=options) as conn:
+            conn.execute(f"SET ROLE {OPERATOR_ROLE}".encode())
+            yield conn
+
+
+def _let_things_happen(database: Database) -> None:
     job = make_job(database, make_mailbox(database, STRANGE), chunks=5)
     landed, dead, _ = claim(database, job, open_worker(database), 3)
     complete(database, landed)
@@ -74,9 +84,6 @@ def operator(database: Database) -> Iterator[psycopg.Connection[Any]]:
         "INSERT INTO scaling_state (wanted_runs, useful_runs, running, due_chunks, backlog_seconds, reason, decided_at)"
         " VALUES (1, 1, 0, 2, 10, 'test', clock())"
     )
-    with psycopg.connect(libpq_url(database.dsn), row_factory=dict_row) as conn:
-        conn.execute(f"SET ROLE {OPERATOR_ROLE}".encode())
-        yield conn
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

@@ -26,9 +26,9 @@ from chunk_sync_tests.store.queue_model import NOON
 
 @pytest.fixture
 def job(database: Database) -> PlannedJob:
-    """Twenty chunks of twenty messages, planned at noon."""
+    """Twenty chunks of ten messages, planned at noon."""
     set_clock(database, NOON.isoformat())
-    return make_job(database, make_mailbox(database), chunks=20, emails=20)
+    return make_job(database, make_mailbox(database), chunks=20)
 
 
 def work(database: Database, job: PlannedJob, worker: int, chunks: int, each: str = "40 s") -> None:
@@ -61,7 +61,7 @@ def test_a_steady_job_is_foreseen_and_scored(database: Database, job: PlannedJob
     look_ahead(database)
     work(database, job, worker, 10)
     newest = made(database)[-1]
-    assert (200, 400, MODEL) == (newest["landed"], newest["planned"], newest["model"])
+    assert (100, 200, MODEL) == (newest["landed"], newest["planned"], newest["model"])
     assert abs(newest["expected_at"] - (NOON + timedelta(seconds=800))) < timedelta(seconds=60)
     assert newest["low_at"] < newest["expected_at"] < newest["high_at"]
     work(database, job, worker, 10)
@@ -82,9 +82,10 @@ def test_a_steady_job_is_foreseen_and_scored(database: Database, job: PlannedJob
 def test_a_forecast_is_made_anew_after_a_part_of_the_work(database: Database, job: PlannedJob) -> None:
     """Each twentieth of the work, or some minutes, and no more often: one chunk of twenty is a twentieth."""
     worker = tireless(database)
+    look_ahead(database)
     work(database, job, worker, 8)
     found = [row["landed"] for row in made(database)]
-    assert [20 * number for number in range(1, 9)] == found
+    assert [10 * number for number in range(1, 9)] == found
     before = len(found)
     for _ in range(10):
         move_clock(database, "20 s")
@@ -100,11 +101,11 @@ def test_samples_lie_further_apart_with_time(database: Database, job: PlannedJob
     assert [0, 15, 30] == [(row["at"] - NOON).seconds for row in samples(database)]
     move_clock(database, "10 hours")
     look_ahead(database)
-    for _ in range(36):
-        move_clock(database, "1 min")
+    for _ in range(12):
+        move_clock(database, "3 min")
         look_ahead(database)
-    assert 3 + 1 + 5 == len(samples(database))
-    assert 400 == samples(database)[-1]["planned"]
+    assert 3 + 1 + 4 == len(samples(database))
+    assert 200 == samples(database)[-1]["planned"]
 
 
 def test_what_failed_for_good_is_not_waited_for(database: Database, job: PlannedJob) -> None:
@@ -112,7 +113,7 @@ def test_what_failed_for_good_is_not_waited_for(database: Database, job: Planned
     worker = open_worker(database)
     fail_for_good(database, claim(database, job, worker)[0])
     look_ahead(database)
-    assert [(380, 1)] == [(row["planned"], row["ended_chunks"]) for row in samples(database)]
+    assert [(190, 1)] == [(row["planned"], row["ended_chunks"]) for row in samples(database)]
 
 
 def test_pauses_are_counted_once(database: Database, job: PlannedJob) -> None:
@@ -164,11 +165,11 @@ def test_a_cancelled_job_scores_nothing(database: Database, job: PlannedJob) -> 
 
 def test_the_backlog_is_foreseen_with_what_waits(database: Database, job: PlannedJob) -> None:
     """A sync that nobody has begun comes on top of the one that moves; it is scored when both are over."""
-    other = make_job(database, make_mailbox(database, "other"), chunks=4, emails=100)
+    other = make_job(database, make_mailbox(database, "other"), chunks=20)
     worker = tireless(database)
     work(database, job, worker, 4)
     (backlog,) = made(database, "backlog")
-    assert (None, None, other.id, 800) == (
+    assert (None, None, other.id, 400) == (
         backlog["tenant_id"],
         backlog["mailbox_id"],
         backlog["sync_job_id"],
@@ -177,7 +178,7 @@ def test_the_backlog_is_foreseen_with_what_waits(database: Database, job: Planne
     assert backlog["expected_at"] > NOON + timedelta(seconds=1100)
     work(database, job, worker, 16)
     assert made(database, "backlog")[0]["scored_at"] is None
-    work(database, other, worker, 4, "200 s")
+    work(database, other, worker, 20)
     (first, *_) = made(database, "backlog")
     assert NOON + timedelta(seconds=1600) == first["ended_at"]
     assert first["error"] is not None
@@ -187,9 +188,9 @@ def test_the_backlog_is_foreseen_with_what_waits(database: Database, job: Planne
 def test_a_mailbox_with_two_syncs(database: Database, job: PlannedJob) -> None:
     """It has a forecast of its own: all of its syncs."""
     database.execute("UPDATE sync_jobs SET sync_from = 'epoch' WHERE id = %s", (job.id,))
-    make_job(database, job.mailbox, chunks=20, emails=20)
+    make_job(database, job.mailbox, chunks=20)
     work(database, job, tireless(database), 4)
-    assert [(job.mailbox.id, 800)] == [(row["mailbox_id"], row["planned"]) for row in made(database, "mailbox")]
+    assert [(job.mailbox.id, 400)] == [(row["mailbox_id"], row["planned"]) for row in made(database, "mailbox")]
 
 
 def test_a_mailboxs_past_is_a_beginning(database: Database, job: PlannedJob) -> None:
@@ -200,7 +201,7 @@ def test_a_mailboxs_past_is_a_beginning(database: Database, job: PlannedJob) -> 
     )
     look_ahead(database)
     (first,) = made(database)
-    assert abs((first["expected_at"] - NOON).total_seconds() - 40) < 2  # 400 messages at 10 a second
+    assert abs((first["expected_at"] - NOON).total_seconds() - 20) < 2  # 200 messages at 10 a second
 
 
 def test_only_open_jobs_are_read(database: Database, job: PlannedJob) -> None:

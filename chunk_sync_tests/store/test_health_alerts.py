@@ -221,6 +221,30 @@ def test_nothing_moves_while_work_is_due(database: Database) -> None:
     assert {} == alerts(database)
 
 
+def test_forecasts_that_do_not_hold(database: Database) -> None:
+    """When half of the last day's forecasts, at least fifty, were off by more than half of the remaining time."""
+    set_clock(database, NOON.isoformat())
+    job = make_job(database, make_mailbox(database))
+    for number in range(49):
+        add_forecast(database, job, -0.6 if number % 2 else 0.7)
+    assert {} == alerts(database)
+    add_forecast(database, job, 0.6)
+    assert {"forecast_drift": ("warn", 0.6)} == alerts(database)
+    for _ in range(60):
+        add_forecast(database, job, 0.1)
+    assert {} == alerts(database)
+
+
+def add_forecast(database: Database, job: PlannedJob, error: float) -> None:
+    """A forecast that was just scored."""
+    database.execute(
+        "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at,"
+        " high_at, rate, spread, model, why, ended_at, error, inside, scored_at)"
+        " SELECT 'job', 1, %s, %s, 1, 2, clock(), clock(), clock(), 1, 1, 'm', 'w', clock(), %s, true, clock()",
+        (job.mailbox.id, job.id, error),
+    )
+
+
 def test_promises_of_tenants(database: Database) -> None:
     """One row for a tenant and how bad it is, with the most urgent promise; a tenant's alert bears its id."""
     bob = make_mailbox(database, "b", tenant="bob")

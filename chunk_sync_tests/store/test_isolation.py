@@ -23,6 +23,7 @@ WITHOUT_TENANT = {
     "health_thresholds": "true",
     "provider_lanes": "false",
     "queue_rules": "false",
+    "scaling_state": "false",
     "retention_policies": "false",
     "alert_pulse": "false",
 }
@@ -43,6 +44,7 @@ READABLE = {
     "error_hot_spots",
     "folder_speed",
     "folders",
+    "forecasts",
     "health_alerts",
     "health_thresholds",
     "mail_problems",

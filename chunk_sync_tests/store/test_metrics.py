@@ -143,6 +143,36 @@ def test_jobs_workers_and_alerts(database: Database, job: PlannedJob) -> None:
     assert {(): 0} == values(database, "chunk_sync_workers")
 
 
+FORECAST = (
+    "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at, high_at,"
+    " rate, spread, model, why, made_at) SELECT %(kind)s, %(tenant)s, %(box)s, 1, 0, 1,"
+    " clock() + %(s)s * interval '1 s', clock() + %(s)s * interval '2 s',"
+    " clock() + %(s)s * interval '3 s', 1, 1, 'test', 'test', clock()"
+)
+
+
+def test_forecasts_and_runs(database: Database, job: PlannedJob) -> None:
+    """Of each mailbox with open jobs and of the backlog the newest forecast, for an hour; runs wanted and there."""
+    tenant, box = job.mailbox.tenant_id, job.mailbox.id
+    for seconds in (600, 100):
+        database.execute(FORECAST, {"kind": "mailbox", "tenant": tenant, "box": box, "s": seconds})
+        database.execute(FORECAST, {"kind": "backlog", "tenant": None, "box": None, "s": 2 * seconds})
+        database.execute(FORECAST, {"kind": "job", "tenant": tenant, "box": box, "s": 5})
+    move_clock(database, "30 s")
+    expected = {("box", "low"): 70, ("box", "expected"): 170, ("box", "high"): 270}
+    assert expected == values(database, "chunk_sync_forecast_seconds", "mailbox", "bound")
+    of_all = values(database, "chunk_sync_backlog_forecast_seconds", "bound")
+    assert {("low",): 170, ("expected",): 370, ("high",): 570} == of_all
+    assert {} == values(database, "chunk_sync_wanted_runs")  # before the dispatcher's first tick
+    database.execute(
+        "INSERT INTO scaling_state (wanted_runs, useful_runs, running, due_chunks, backlog_seconds, reason, decided_at)"
+        " VALUES (3, 5, 0, 2, 10, 'test', clock())"
+    )
+    assert ({(): 3}, {(): 0}) == (values(database, "chunk_sync_wanted_runs"), values(database, "chunk_sync_runs"))
+    move_clock(database, "1 hour")
+    assert {} == values(database, "chunk_sync_backlog_forecast_seconds", "bound")
+
+
 def test_attempts_by_status_and_category(database: Database, job: PlannedJob) -> None:
     """What has ended, and how; the category of a success is empty."""
     expected = {("success", ""): 1, ("error", "permission"): 1}
@@ -235,8 +265,10 @@ def _whole_reads(node: Any) -> Iterator[str]:
 
 def test_nothing_large_is_read_whole(database: Database) -> None:
     """What is read as a whole is small, or an index of a few open things; chunks and attempts are told at once."""
-    small = {"mailbox_lanes", "attempt_totals", "tenants_pkey", "attempt_hours_hour"}  # of the last two the first rows
-    open_things = {"sync_jobs_open", "workers_run", "workers_name", "provider_lanes_limited"}
+    small = {"mailbox_lanes", "attempt_totals", "scaling_state"}
+    small |= {"tenants_pkey", "attempt_hours_hour"}  # of these the first rows
+    open_things = {"sync_jobs_open", "workers_run", "workers_name", "provider_lanes_limited", "dispatches_live"}
+    open_things |= {"forecasts_open"}
     assert set() == whole_reads(database, "SELECT * FROM chunk_sync_metrics") - small - open_things
     assert {"chunk_processing_queue_job"} == whole_reads(database, "SELECT count(*) FROM chunk_processing_queue")
 

@@ -37,6 +37,7 @@ NOTHING = {
     "attempt_hours": 0,
     "health_history": 0,
     "alerts": 0,
+    "forecasts": 0,
 }
 COUNTED = ("messages", "message_locations", "folders", "mailboxes", "mailbox_lanes", "tenants", "retention_policies")
 

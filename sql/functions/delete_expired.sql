@@ -15,6 +15,7 @@ BEGIN
         ('audit_log', 'audit_log', 'at'),
         ('attempt_hours', 'attempt_hours', 'hour'),
         ('health_history', 'health_history', 'at'),
+        ('forecasts', 'forecasts', 'made_at'),
         ('alerts', 'alerts', 'resolved_at')
     ) AS r (what, relation, moment) LOOP
         EXECUTE format(

@@ -13,7 +13,12 @@ LEFT JOIN LATERAL (
     WHERE j.mailbox_id = m.id AND j.status = 'completed' ORDER BY j.id DESC LIMIT 1
 ) AS d ON true
 LEFT JOIN LATERAL (
-    SELECT greatest(s.eta, l.not_before) AS expected_at FROM chunk_processing_status AS s
+    SELECT greatest(coalesce(x.expected_at, s.eta), l.not_before) AS expected_at
+    FROM chunk_processing_status AS s
+    LEFT JOIN LATERAL (
+        SELECT f.expected_at FROM forecasts AS f
+        WHERE f.sync_job_id = s.sync_job_id AND f.kind = 'job' AND f.scored_at IS NULL ORDER BY f.id DESC LIMIT 1
+    ) AS x ON true
     WHERE s.sync_job_id = (SELECT max(j.id) FROM sync_jobs AS j WHERE j.mailbox_id = m.id AND j.status = 'processing')
 ) AS o ON true
 WHERE m.tenant_id = ANY (%(tenant_ids)s::bigint[])

@@ -66,6 +66,14 @@ ranked AS (
     FROM depths AS d
 ),
 
+foreseen AS MATERIALIZED (
+    SELECT DISTINCT ON (f.kind, f.mailbox_id)
+        f.kind, f.mailbox_id, n.now, f.low_at, f.expected_at, f.high_at
+    FROM moment AS n INNER JOIN forecasts AS f ON f.made_at > n.now - interval '1 hour'
+    WHERE f.scored_at IS NULL AND f.kind <> 'job'
+    ORDER BY f.kind, f.mailbox_id, f.id DESC
+),
+
 busy AS MATERIALIZED (
     SELECT
         CASE WHEN r.named THEN t.name ELSE 'other' END AS tenant,
@@ -129,6 +137,10 @@ FROM (VALUES
     ('chunk_sync_chunks', 'gauge', 'chunks of open sync jobs'),
     ('chunk_sync_due_chunks', 'gauge', 'chunks that could be worked on now'),
     ('chunk_sync_oldest_due_seconds', 'gauge', 'how long the chunk whose turn it is has been waiting'),
+    ('chunk_sync_forecast_seconds', 'gauge', 'when a mailbox''s open sync jobs will be over: expected, and the range'),
+    ('chunk_sync_backlog_forecast_seconds', 'gauge', 'when all open sync jobs will be over: expected, and the range'),
+    ('chunk_sync_wanted_runs', 'gauge', 'sync runs that the backlog wants, within the ceiling'),
+    ('chunk_sync_runs', 'gauge', 'sync runs that are asked for or at work'),
     ('chunk_sync_workers', 'gauge', 'workers that hold a lease'),
     ('chunk_sync_open_jobs', 'gauge', 'sync jobs that have not ended'),
     ('chunk_sync_ended_jobs', 'gauge', 'sync jobs that ended within the last hour'),
@@ -152,6 +164,25 @@ INNER JOIN (
     UNION ALL
     SELECT 'chunk_sync_oldest_due_seconds', jsonb_build_object('tenant', b.tenant, 'mailbox', b.mailbox), b.waits
     FROM busy AS b
+    UNION ALL
+    SELECT 'chunk_sync_forecast_seconds', jsonb_build_object('tenant', t.name, 'mailbox', m.name, 'bound', b.bound),
+        greatest(extract(EPOCH FROM b.at - f.now), 0)
+    FROM ranked AS r
+    INNER JOIN foreseen AS f ON f.mailbox_id = r.mailbox_id
+    INNER JOIN tenants AS t ON t.id = r.tenant_id
+    INNER JOIN mailboxes AS m ON m.id = r.mailbox_id
+    CROSS JOIN LATERAL (VALUES ('low', f.low_at), ('expected', f.expected_at), ('high', f.high_at)) AS b (bound, at)
+    WHERE r.named
+    UNION ALL
+    SELECT 'chunk_sync_backlog_forecast_seconds', jsonb_build_object('bound', b.bound),
+        greatest(extract(EPOCH FROM b.at - f.now), 0)
+    FROM foreseen AS f
+    CROSS JOIN LATERAL (VALUES ('low', f.low_at), ('expected', f.expected_at), ('high', f.high_at)) AS b (bound, at)
+    WHERE f.kind = 'backlog'
+    UNION ALL
+    SELECT 'chunk_sync_wanted_runs', '{}', w.wanted_runs FROM scaling_state AS w
+    UNION ALL
+    SELECT 'chunk_sync_runs', '{}', count(*) FROM dispatches AS d WHERE d.ended_at IS NULL
     UNION ALL
     SELECT 'chunk_sync_workers', '{}', count(*)
     FROM moment AS n INNER JOIN workers AS w ON w.ended_at IS NULL AND w.lease_until >= n.now

@@ -69,6 +69,14 @@ standstill AS (
     CROSS JOIN open_chunks AS c
 ),
 
+forecasting AS (
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(f.error)) AS error
+    FROM moment AS n
+    INNER JOIN health_thresholds AS t ON t.signal = 'forecast_drift'
+    INNER JOIN forecasts AS f ON f.scored_at > n.now - t.span AND f.kind = 'job' AND f.error IS NOT NULL
+    HAVING count(*) >= 50
+),
+
 promises AS (
     SELECT s.tenant_id, CASE s.state WHEN 'broken' THEN 'sla_broken' ELSE 'sla_at_risk' END AS signal,
         count(*) AS promises, (array_agg(s.message ORDER BY s.deadline_at, s.mailbox_id))[1] AS message
@@ -112,6 +120,9 @@ signals AS (
     SELECT 'deliveries_failed', u.messages::double precision, 'messages about alerts did not arrive lately', NULL
     FROM undelivered AS u
     UNION ALL
+    SELECT 'forecast_drift', f.error, 'of the remaining time is what half of the forecasts were off by', NULL
+    FROM forecasting AS f
+    UNION ALL
     SELECT p.signal, p.promises::double precision, 'promises, the first: ' || p.message, p.tenant_id
     FROM promises AS p
 )
@@ -122,7 +133,7 @@ SELECT
     s.value,
     CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END AS threshold,
     format('%s %s (more than %s)',
-        CASE WHEN s.signal = 'failure_share' THEN round(s.value * 100) || ' %' ELSE round(s.value)::text END, s.meaning,
+        CASE WHEN s.signal IN ('failure_share', 'forecast_drift') THEN round(s.value * 100) || ' %' ELSE round(s.value)::text END, s.meaning,
         CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END) AS message,
     s.tenant_id,                                 -- NULL: the whole system
     ''::text AS subject                          -- what of the tenant it is about; '': all of it
