@@ -10,7 +10,7 @@
 | CHUNK_SYNC_LEASE_SECONDS | 60 | a worker's lease; renewed at a third of it |
 | CHUNK_SYNC_PATIENCE_SECONDS | 60 | how long a run waits for a chunk of its own that is due again |
 | CHUNK_SYNC_RUN_THREADS | 2 | connections that one run opens to a mailbox |
-| CHUNK_SYNC_PARALLEL_RUNS | 2 | sync runs at the same time |
+| CHUNK_SYNC_PARALLEL_RUNS | 2 | the most sync runs at the same time |
 | CHUNK_SYNC_LIVE_KEYS | 20000 | chunks that Dagster knows as partitions at once, 2000 to 100000 |
 | CHUNK_SYNC_CHUNK_MESSAGES | 200 | messages a chunk, 25 to 500 |
 | CHUNK_SYNC_CHUNK_BYTES | 16777216 | bytes a chunk, by the sizes that the source announces |

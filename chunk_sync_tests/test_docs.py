@@ -23,7 +23,7 @@ from chunk_sync_tests.factory import claim, fail_for_good, make_job, make_mailbo
 FIRST_SCREEN = 24
 # Dagster copies our sensors when it resolves them, and then warns of its own parameter.
 DAGSTERS_OWN = pytest.mark.filterwarnings("ignore::dagster_shared.utils.warnings.BetaWarning")
-PICTURES = {f"docs/images/{name}.png" for name in ("lineage", "partitions", "run", "health")}
+PICTURES = {f"docs/images/{name}.png" for name in ("lineage", "partitions", "run", "health", "live")}
 PICTURES |= {
     f"docs/images/ui-{name}.png"
     for name in (

@@ -78,6 +78,7 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
     )
     _alarm(database, tenant_id, name)
     _foresee(database, job, name)
+    _look_at_health(database, job, name)
     database.execute("INSERT INTO attempt_totals VALUES (%s, 'success', NULL, 1, 1, 1, 1, 1, 'epoch')", (tenant_id,))
     found = database.execute("SELECT public_id FROM tenants WHERE id = %s", (tenant_id,))[0]
     chunk = database.execute("SELECT public_id FROM sync_chunks WHERE id = %s", (landed.chunk_id,))[0]
@@ -110,6 +111,23 @@ def _foresee(database: Database, job: PlannedJob, name: str) -> None:
         "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at, high_at,"
         " rate, spread, model, why) VALUES ('job', %(tenant)s, %(mailbox)s, %(job)s, 0, 1, clock(), clock(), clock(),"
         " 1, 1, 'x', %(name)s)",
+        look,
+    )
+
+
+def _look_at_health(database: Database, job: PlannedJob, name: str) -> None:
+    """An hour of attempts, what an asset found, and a promise that stands somehow."""
+    look = {"tenant": job.mailbox.tenant_id, "mailbox": job.mailbox.id, "name": name}
+    database.execute(
+        "INSERT INTO attempt_hours VALUES (clock(), %(tenant)s, %(mailbox)s, %(name)s, 'success', NULL,"
+        " 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)",
+        look,
+    )
+    database.execute("INSERT INTO health_history (asset, tenant_id, numbers) VALUES (%(name)s, %(tenant)s, '{}')", look)
+    database.execute("INSERT INTO tenant_slas (tenant_id, failure_budget) VALUES (%(tenant)s, 0.01)", look)
+    database.execute(
+        "INSERT INTO sla_states (tenant_id, objective, mailbox_id, state, message)"
+        " VALUES (%(tenant)s, 'first_sync', %(mailbox)s, 'kept', %(name)s)",
         look,
     )
 

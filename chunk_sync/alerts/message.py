@@ -22,6 +22,8 @@ RUNBOOK: Mapping[str, str] = {
     " no longer holds, a provider in trouble, or throttling.",
     "standstill_seconds": "Work is due and nothing comes to an end. Look at the runs in the UI: do they hang at a mail"
     " server, or wait in the queue?",
+    "forecast_drift": "Forecasts are off: do not trust the times left that `./chunk-sync status` shows. The asset"
+    " forecast_score says for which mailboxes; a provider that began to throttle is the usual cause.",
     "sla_at_risk": "A promise to a tenant will probably be broken. `./chunk-sync priority JOB urgent` lets the job go"
     " first; CHUNK_SYNC_PARALLEL_RUNS allows more runs.",
     "sla_broken": "A promise to a tenant is broken. Tell the tenant; the asset tenant_sla says which and since when.",

@@ -23,8 +23,9 @@ _BLOCKS = 16
 _FEWEST_BLOCKS = 4
 _FRESH = 1.0
 """How long ago a second counts half as much, as a part of a job's active time."""
-_GROWS_ON = 1.5
+_GROWS_ON = 2.5
 """A plan that grows will grow on for so many times as long as the job is old, unless it ends before."""
+_SAME_GROWTH = 0.35
 _LEAST_HALF_LIFE = 300.0
 _PRIOR_SECONDS = 60.0
 _UNKNOWN_SPREAD = 0.5
@@ -55,7 +56,7 @@ class NoForecast:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What happened between two samples: active seconds, and work done in them, as messages and bytes."""
+    """What happened between two samples: active seconds, work done in them, active seconds since then."""
 
     seconds: float
     messages: float
@@ -137,23 +138,17 @@ def calibrate(outcomes: Sequence[tuple[float, float]]) -> float:
 
 
 def _steps(samples: Sequence[Sample]) -> list[_Step]:
-    """Cut the past into steps, without the time in which nothing could move."""
+    """Cut the past into steps, without the time in which nothing could move; the oldest step first."""
     steps: list[_Step] = []
-    last = samples[-1].at
-    for before, after in pairwise(samples):
-        seconds = after.at - before.at - (turned_away(after) - turned_away(before))
-        messages, size = (b - a for a, b in zip(done(before), done(after), strict=True))
-        if not (before.paused or after.paused):
-            steps.append(
-                _Step(
-                    max(seconds, 0.0),
-                    max(messages, 0.0),
-                    max(size, 0.0),
-                    after.planned - before.planned,
-                    last - after.at,
-                )
-            )
-    return steps
+    age = 0.0
+    for before, after in reversed(list(pairwise(samples))):
+        if before.paused or after.paused:
+            continue
+        seconds = max(after.at - before.at - (turned_away(after) - turned_away(before)), 0.0)
+        messages, size = (max(b - a, 0.0) for a, b in zip(done(before), done(after), strict=True))
+        steps.append(_Step(seconds, messages, size, after.planned - before.planned, age))
+        age += seconds
+    return steps[::-1]
 
 
 def _work(messages: float, size: float, cost: float) -> float:
@@ -211,7 +206,7 @@ def _seconds_left(now: Sample, past: _Past, cost: float, prior_rate: float | Non
     for step in past.steps:
         weight = 0.5 ** (step.age / half_life)
         work, seconds = work + weight * step.work(cost), seconds + weight * step.seconds
-    if work <= 0:
+    if work <= 0 or seconds < 1:
         return math.inf
     rate = work / seconds
     left = _work(*_left(now), cost)
@@ -226,10 +221,18 @@ def _seconds_left(now: Sample, past: _Past, cost: float, prior_rate: float | Non
 
 
 def _growth(past: _Past) -> float:
-    """Say how many messages the plan has grown by in an active second of late."""
-    late = [step for step in past.steps if step.age <= max(past.seconds / 4, 4 * SAMPLE_SECONDS)]
-    seconds = sum(step.seconds for step in late)
-    return max(sum(step.grown for step in late) / seconds, 0.0) if seconds > 0 else 0.0
+    """Say how many messages the plan grows by in an active second: the mean, unless it is another one of late."""
+    if not _grown(past, 0.1):
+        return 0.0
+    late, whole = _grown(past, 0.25), _grown(past, 1.0)
+    return whole if abs(late - whole) <= _SAME_GROWTH * whole else late
+
+
+def _grown(past: _Past, part: float) -> float:
+    """Measure that in the last part of the active time."""
+    steps = [step for step in past.steps if step.age <= max(past.seconds * part, 4 * SAMPLE_SECONDS)]
+    seconds = sum(step.seconds for step in steps)
+    return max(sum(step.grown for step in steps) / seconds, 0.0) if seconds > 0 else 0.0
 
 
 def _spread(past: _Past, costs: Mapping[float, float], seconds: float, now: Sample, waiting: float) -> float:

@@ -12,7 +12,7 @@ from chunk_sync.store import forecasts
 from chunk_sync.store.database import Database, Row
 from chunk_sync.store.forecasts import Subject
 
-JOBS_A_LOOK = 50
+JOBS_A_LOOK = 30
 _BACKLOG_SECONDS = 600.0
 
 

@@ -41,6 +41,7 @@ class RangeRun:
     wanted: int
     notes: list[str] = field(default_factory=list[str])
     error: str | None = None
+    by_hand: bool = False
 
     told: set[str] = field(default_factory=set[str])
     """Keys of which Dagster has been told."""
@@ -58,8 +59,14 @@ class RangeRun:
             return self.run.outcomes()
 
     def close(self) -> None:
-        """End the worker: what is still claimed goes back unused."""
+        """End the worker: what is still claimed goes back unused. What somebody chose and nobody began is an error."""
         self.worker.__exit__(None, None, None)
+        left = self.wanted - len(self.run.outcomes())
+        if self.by_hand and left > 0 and self.error is None:
+            self.error = (
+                f"{left} of {self.wanted} chunks were not begun: their mailbox takes no more connections now, or is"
+                " turned away (mailbox_progress says until when). They stay due, and a later run takes them"
+            )
 
 
 def start_run(parts: Parts, request: RunRequest, report: Report | None = None) -> RangeRun:
@@ -78,7 +85,7 @@ def start_run(parts: Parts, request: RunRequest, report: Report | None = None) -
     except BaseException:
         worker.__exit__(None, None, None)
         raise
-    return RangeRun(worker, run, claimed, len(chunks), notes)
+    return RangeRun(worker, run, claimed, len(chunks), notes, by_hand=bool(request.keys) and not request.dispatch_id)
 
 
 def _wanted(parts: Parts, request: RunRequest, worker: Worker, notes: list[str]) -> list[QueuedChunk]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from chunk_sync.health.frames import MOMENT, typed
 
-HOURS = 24 * 7
+HOURS = 24 * 3
 _SCHEMA = {
     "tenant": "str",
     "mailbox": "str",

@@ -24,6 +24,8 @@ _SCHEMA = {
     "error_message": "str",
     "turned_away_until": MOMENT,
     "ends_at": MOMENT,
+    "ends_from": MOMENT,
+    "ends_until": MOMENT,
 }
 _REASON_LENGTH = 120
 
@@ -77,6 +79,8 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
             "why": why.where(frame["failures"] > 0, "-"),
             "emails_per_second": frame["emails_per_second"].fillna(0.0),
             "ends_at": _moments(frame["ends_at"]),
+            "ends_from": _moments(frame["ends_from"]),
+            "ends_until": _moments(frame["ends_until"]),
         }
     )
 

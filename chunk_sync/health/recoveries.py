@@ -9,7 +9,7 @@ import pandas as pd
 
 from chunk_sync.health.frames import MOMENT, typed
 
-HOURS, LIMIT = 24 * 7, 20_000
+HOURS, LIMIT = 24 * 7, 5_000
 """Of so many hours the last so many recoveries are read."""
 ORIGINAL_SECONDS = 600.0
 """The system that this one replaces let a chunk wait ten minutes for its dead worker."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from chunk_sync.health.frames import typed
 
-HOURS, LIMIT = 24 * 7, 20_000
+HOURS, LIMIT = 24 * 7, 5_000
 """Of so many hours the last so many failed attempts are read."""
 BLIND_ATTEMPTS = 3
 """What blind retry means: everything is tried three times, whatever was wrong with it."""

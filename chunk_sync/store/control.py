@@ -186,7 +186,8 @@ def archive(database: Database, job_id: int, decision: Decision) -> None:
     if job["status"] in _OPEN:
         message = f"sync job {job_id} has not ended, it is {job['status']}: cancel it first, or wait"
         raise UsageError(message)
-    database.execute("SELECT archive_sync_job(%s, %s, %s)", (job["public_id"], decision.reason, decision.actor))
+    parameters = (job["public_id"], decision.reason, decision.actor, decision.run_id)
+    database.execute("SELECT archive_sync_job(%s, %s, %s, %s)", parameters)
 
 
 def _job(database: Database, job_id: int, *, planned: bool = False) -> Row:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chunk_sync.store.database import Database, query
-from chunk_sync.store.metrics import hurry
+from chunk_sync.store.metrics import PATIENCE_SECONDS, hurry, in_time
 from chunk_sync.store.status import OPEN, JobStatus, job_status
 
 OPEN_SHOWN = 100
@@ -34,6 +34,9 @@ class Alert:
     level: str
     value: float
     message: str
+
+
+_UNKNOWN = Alert("unknown", "warn", 0.0, f"what is alarming could not be found out within {PATIENCE_SECONDS} s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,12 @@ def live_status(database: Database, *, mailbox_id: int | None = None, ended: int
         ends = conn.execute(query("live_forecasts"), {"job_ids": open_ids}).fetchall()
         stopped = conn.execute(query("live_stopped"), of_mailbox | {"limit": STOPPED_SHOWN}).fetchall()
         failures = conn.execute(query("live_failures"), of_mailbox).fetchall()
-        alerts = conn.execute(query("live_alerts"), {"limit": ALERTS_SHOWN}).fetchall()
+        alerts = in_time(conn, "live_alerts", {"limit": ALERTS_SHOWN})
     return LiveStatus(
         **(system or {}),
         jobs=sorted((job_status(row) for row in jobs), key=lambda job: (not job.open, -job.job_id)),
         ends={row["id"]: (row["low_at"], row["high_at"]) for row in ends},
         stopped=[Stopped(**row) for row in stopped],
         failures={row["category"]: row["attempts"] for row in failures},
-        alerts=[Alert(**row) for row in alerts],
+        alerts=[_UNKNOWN] if alerts is None else [Alert(**row) for row in alerts],
     )

@@ -170,6 +170,23 @@ def test_reading_changes_nothing_and_is_broken_off(database: Database) -> None:
     assert [{"statement_timeout": "0"}] == database.execute("SHOW statement_timeout")
 
 
+def test_alerts_that_take_too_long_are_left_out(
+    database: Database, owner: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All other numbers are there all the same, and people are told."""
+    monkeypatch.setattr("chunk_sync.store.metrics.PATIENCE_SECONDS", 0.3)
+    assert "chunk_sync_alerts" in {sample.name for sample in read_samples(database)}
+    owner.execute("ALTER VIEW health_alerts RENAME TO real_alerts")
+    owner.execute(
+        "CREATE VIEW health_alerts WITH (security_invoker = true) AS WITH slow AS MATERIALIZED (SELECT pg_sleep(2))"
+        " SELECT r.* FROM slow LEFT JOIN real_alerts AS r ON true"
+    )
+    owner.execute("GRANT SELECT ON health_alerts TO chunk_sync_app")
+    names = {sample.name for sample in read_samples(database)}
+    assert ("chunk_sync_workers" in names, "chunk_sync_alerts" in names) == (True, False)
+    assert ["unknown"] == [alert.signal for alert in live_status(database).alerts]
+
+
 def test_paths_headers_and_a_port_that_is_taken(database: Database) -> None:
     """Three paths and no other, by GET and HEAD; nothing is kept by a browser; a taken port is said in one line."""
     sample = Sample("chunk_sync_x", "gauge", "x", {}, 1)

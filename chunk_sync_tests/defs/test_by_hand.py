@@ -158,3 +158,14 @@ def test_invented_key_fails_with_a_clear_message(edge: Edge, key: str) -> None:
     expected = f"no chunk has the partition key {key}: keys come from planned sync jobs, they cannot be made up"
     assert expected == failure(result)
     assert not any(event.is_step_up_for_retry for event in result.all_events)
+
+
+def test_a_mailbox_that_is_turned_away_says_so(edge: Edge) -> None:
+    """Chunks that somebody chose and nobody could begin are no success; they stay due for a later run."""
+    job = edge.plan(3)
+    edge.database.execute("UPDATE mailbox_lanes SET not_before = clock() + interval '1 hour'")
+    result = edge.run("sync_chunks", key=keys_of(job)[1])
+    assert "1 of 1 chunks were not begun: their mailbox takes no more connections now" in failure(result)
+    assert ["pending"] * 3 == factory.statuses(edge.database, job)
+    edge.database.execute("UPDATE mailbox_lanes SET not_before = 'epoch'")
+    assert edge.run("sync_chunks", key=keys_of(job)[1]).success

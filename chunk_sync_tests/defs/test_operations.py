@@ -40,7 +40,7 @@ def audited(edge: Edge, result: dg.ExecuteInProcessResult) -> tuple[str, str]:
     """Action and reason of what a run left in the audit log, which names the run."""
     assert result.success
     (row,) = [row for row in edge.audit() if f"dagster run {result.run_id}" in row["actor"]]
-    assert row["run_id"] in {result.run_id, None}
+    assert result.run_id == row["run_id"]
     return row["action"], row["reason"]
 
 

@@ -8,8 +8,10 @@ import pytest
 
 from chunk_sync.domain.forecast import MODEL
 from chunk_sync.engine.forecasting import look_ahead
+from chunk_sync.health.mailbox_progress import summarize_progress
 from chunk_sync.store import forecasts, queue
 from chunk_sync.store.database import Database, Row
+from chunk_sync.store.health import progress_rows
 from chunk_sync_tests.factory import (
     PlannedJob,
     claim,
@@ -117,7 +119,7 @@ def test_what_failed_for_good_is_not_waited_for(database: Database, job: Planned
 
 
 def test_pauses_are_counted_once(database: Database, job: PlannedJob) -> None:
-    """A provider that turns the mailbox away is counted with its seconds, whatever the looks; a longer one is another."""
+    """A provider that turns the mailbox away is counted once with its seconds, however often somebody looks."""
     look_ahead(database)
     move_clock(database, "6 s")
     worker = tireless(database)
@@ -150,7 +152,7 @@ def test_a_paused_job_has_no_forecast_and_scores_none(database: Database, job: P
     told = made(database)
     assert [None] * before == [row["error"] for row in told[:before]]
     assert all(row["scored_at"] for row in told)
-    assert all(row["error"] is not None and abs(row["error"]) < 0.5 for row in told[before:])
+    assert [] == [row for row in told[before:] if row["error"] is None or abs(row["error"]) > 0.5]
 
 
 def test_a_cancelled_job_scores_nothing(database: Database, job: PlannedJob) -> None:
@@ -196,8 +198,8 @@ def test_a_mailbox_with_two_syncs(database: Database, job: PlannedJob) -> None:
 def test_a_mailboxs_past_is_a_beginning(database: Database, job: PlannedJob) -> None:
     """Before anything has landed, what the mailbox did last week says when it will be over."""
     database.execute(
-        "INSERT INTO attempt_hours SELECT date_trunc('hour', clock()) - interval '2 days', m.tenant_id, m.id, 'maildir',"
-        " 'success', NULL, 10, 10, 0, 1000, 1000, 0, 0, 100000, 1, 1, 1, 1, 1, 1, 1 FROM mailboxes AS m"
+        "INSERT INTO attempt_hours SELECT date_trunc('hour', clock()) - interval '2 days', m.tenant_id, m.id,"
+        " 'maildir', 'success', NULL, 10, 10, 0, 1000, 1000, 0, 0, 100000, 1, 1, 1, 1, 1, 1, 1 FROM mailboxes AS m"
     )
     look_ahead(database)
     (first,) = made(database)
@@ -208,3 +210,23 @@ def test_only_open_jobs_are_read(database: Database, job: PlannedJob) -> None:
     """Nothing is sampled of a job that is over, nor of one that waits for its plan."""
     database.execute("UPDATE sync_jobs SET status = 'requested'")
     assert (0, 0, 0) == tuple(getattr(look_ahead(database), name) for name in ("samples", "forecasts", "scored"))
+
+
+def test_a_mailboxs_progress_has_the_range(database: Database, job: PlannedJob) -> None:
+    """Of the newest forecast, and none of it in the past; a paused one has no range, nor has one that landed nothing."""
+    (nothing,) = progress_rows(database)
+    assert (None, None, None) == (nothing["ends_from"], nothing["ends_at"], nothing["ends_until"])
+    look_ahead(database)
+    work(database, job, tireless(database), 5)
+    newest = made(database)[-1]
+    expected = (newest["low_at"], newest["expected_at"], newest["high_at"])
+    (row,) = progress_rows(database)
+    assert expected == (row["ends_from"], row["ends_at"], row["ends_until"])
+    table = summarize_progress([row]).table
+    assert f"{expected[2]:%Y-%m-%d %H:%M:%S} UTC" == table["ends_until"][0]
+    move_clock(database, "1 day")
+    (late,) = progress_rows(database)
+    assert {NOON + timedelta(days=1, seconds=200)} == {late["ends_from"], late["ends_at"], late["ends_until"]}
+    database.execute("UPDATE sync_jobs SET paused_at = clock()")
+    (paused,) = progress_rows(database)
+    assert (None, None, None) == (paused["ends_from"], paused["ends_at"], paused["ends_until"])

@@ -226,7 +226,7 @@ def test_forecasts_that_do_not_hold(database: Database) -> None:
     set_clock(database, NOON.isoformat())
     job = make_job(database, make_mailbox(database))
     for number in range(49):
-        add_forecast(database, job, -0.6 if number % 2 else 0.7)
+        add_forecast(database, job, -0.6 if number % 2 else 0.6)
     assert {} == alerts(database)
     add_forecast(database, job, 0.6)
     assert {"forecast_drift": ("warn", 0.6)} == alerts(database)

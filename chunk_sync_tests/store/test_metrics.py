@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,8 @@ import psycopg
 import pytest
 
 from chunk_sync.local.dsn import libpq_url
-from chunk_sync.store.database import Database, query
+from chunk_sync.settings import PROJECT_ROOT
+from chunk_sync.store.database import Database, sql_folder
 from chunk_sync.store.isolation import OPERATOR_ROLE
 from chunk_sync.store.metrics import Sample, read_samples
 from chunk_sync_tests.factory import (
@@ -26,6 +28,8 @@ from chunk_sync_tests.factory import (
 )
 
 NOON = "2026-11-22 12:00:00+00"
+OUTSIDE = {"chunk_sync_up", "chunk_sync_read_seconds", "chunk_sync_alerts"}
+"""Metrics that are not in the view."""
 COUNTERS = {
     "chunk_sync_attempts_total",
     "chunk_sync_landed_messages_total",
@@ -78,19 +82,13 @@ def test_what_is_due_and_since_when(database: Database, job: PlannedJob) -> None
     assert (3, 1200) == due()
     move_clock(database, "2 hours")
     assert (4, 8400) == due()  # it has fallen due, and nobody has looked at the lane yet
-    for change in ("mailbox_lanes SET paused = true", "mailbox_lanes SET not_before = clock() + interval '1 s'"):
-        with database.transaction() as conn:
-            conn.execute(f"UPDATE {change}".encode())
-            found = {row["name"]: row["value"] for row in conn.execute(query("metrics"))}
-            assert (0, 0) == (found["chunk_sync_due_chunks"], found["chunk_sync_oldest_due_seconds"]), change
-            raise_back(conn)
+    for change, undo in (("paused = true", "paused = false"), ("not_before = 'infinity'", "not_before = 'epoch'")):
+        database.execute(f"UPDATE mailbox_lanes SET {change}".encode())
+        assert (0, 0) == due(), change
+        database.execute(f"UPDATE mailbox_lanes SET {undo}".encode())
+    assert (4, 8400) == due()
     database.execute("SELECT pause_sync('sync_job', public_id, 'wait') FROM sync_jobs")
     assert (0, 0) == due()
-
-
-def raise_back(conn: psycopg.Connection[Any]) -> None:
-    """Undo what was changed since the transaction began."""
-    conn.execute("UPDATE mailbox_lanes SET paused = false, not_before = 'epoch'")
 
 
 def test_labels_are_bounded(database: Database) -> None:
@@ -288,6 +286,18 @@ def _executed(node: Any) -> Iterator[str]:
         yield node["Relation Name"]
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         yield from _executed(child)
+
+
+def test_every_metric_is_described(database: Database) -> None:
+    """The guide lists the metrics with their kinds and labels, neither more nor fewer; some only come with work."""
+    guide = (PROJECT_ROOT / "docs" / "monitoring.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(chunk_sync_\w+)` \| (\w+) \| ([\w, ]*?) ?\|", guide, re.MULTILINE)
+    described = {name: (kind, {*filter(None, labels.split(", "))}) for name, kind, labels in rows}
+    view = (sql_folder() / "views" / "chunk_sync_metrics.sql").read_text("utf-8")
+    named = dict(re.findall(r"\('(chunk_sync_\w+)', '(counter|gauge)'", view)) | dict.fromkeys(OUTSIDE, "gauge")
+    assert named == {name: kind for name, (kind, _) in described.items()}
+    for sample in read_samples(database):
+        assert (sample.kind, sample.labels.keys()) == described[sample.name]
 
 
 def test_an_operator_reads_them(database: Database, job: PlannedJob) -> None:

@@ -38,6 +38,7 @@ NOTHING = {
     "health_history": 0,
     "alerts": 0,
     "forecasts": 0,
+    "alert_silences": 0,
 }
 COUNTED = ("messages", "message_locations", "folders", "mailboxes", "mailbox_lanes", "tenants", "retention_policies")
 

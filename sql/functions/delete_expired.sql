@@ -16,7 +16,8 @@ BEGIN
         ('attempt_hours', 'attempt_hours', 'hour'),
         ('health_history', 'health_history', 'at'),
         ('forecasts', 'forecasts', 'made_at'),
-        ('alerts', 'alerts', 'resolved_at')
+        ('alerts', 'alerts', 'resolved_at'),
+        ('alerts', 'alert_silences', 'ends_at')
     ) AS r (what, relation, moment) LOOP
         EXECUTE format(
             'DELETE FROM %1$I AS d WHERE d.ctid = ANY (ARRAY('

@@ -47,7 +47,7 @@ BEGIN
             ('attempt_hours', 'tenant_id = $tenant', 'true'),
             ('attempt_totals', 'tenant_id = $tenant', 'true'),
             ('health_history', 'tenant_id = $tenant', 'true'),
-            ('tenant_slas', 'tenant_id = $tenant OR tenant_id IS NULL', 'true'),
+            ('tenant_slas', 'tenant_id = $tenant', 'true'),
             ('sla_states', 'tenant_id = $tenant', 'true'),
 
             ('forecasts', 'tenant_id = $tenant', 'true'),

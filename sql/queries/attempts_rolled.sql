@@ -4,6 +4,6 @@
 SELECT date_trunc('hour', min(h.created_at), 'UTC') AS since
 FROM chunked_sync_health_monitoring AS h
 WHERE h.created_at >= greatest(
-    coalesce(%(after)s::timestamptz, (SELECT max(hour) - interval '1 hour' FROM attempt_hours), '-infinity'),
+    coalesce(%(after)s::timestamptz, (SELECT max(a.hour) - interval '1 hour' FROM attempt_hours AS a), '-infinity'),
     (SELECT date_trunc('hour', expired_before('attempts'), 'UTC') + interval '1 hour')
 )

@@ -5,7 +5,7 @@ WITH recent AS MATERIALIZED (
     FROM attempt_hours AS a
     WHERE a.hour >= date_trunc('hour', (SELECT clock())) - interval '1 hour' AND a.status = 'success'
     GROUP BY a.tenant_id, a.mailbox_id, a.provider
-    ORDER BY sum(a.emails) DESC LIMIT 500
+    ORDER BY sum(a.emails) DESC LIMIT 200
 )
 
 SELECT t.name AS tenant, m.name AS mailbox, r.provider, a.hour, sum(a.emails)::bigint AS emails,

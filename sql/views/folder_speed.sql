@@ -1,10 +1,10 @@
 -- How fast folders land, a row per folder with attempts in the last 7 days, the slowest first. What failed is counted,
--- its time is not. Of a history of more than 64 MB (200,000 attempts) a sample of that size is read: `read_share` says
+-- its time is not. Of a history of more than 32 MB (100,000 attempts) a sample of that size is read: `read_share` says
 -- how much of it, and counts and sums are those of what was read. A folder's name is in the table folders.
 DROP VIEW IF EXISTS folder_speed;
 CREATE VIEW folder_speed WITH (security_invoker = true) AS
 WITH size AS MATERIALIZED (
-    SELECT least(1.0, 64e6 / greatest(pg_relation_size('chunk_sync.chunked_sync_health_monitoring'), 1)) AS share
+    SELECT least(1.0, 32e6 / greatest(pg_relation_size('chunk_sync.chunked_sync_health_monitoring'), 1)) AS share
 )
 
 SELECT

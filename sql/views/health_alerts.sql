@@ -42,31 +42,35 @@ plans AS (
 ),
 
 dead_letters AS (
-    SELECT count(*) AS chunks
+    SELECT j.tenant_id, count(*) AS chunks
     FROM moment AS n
     INNER JOIN health_thresholds AS t ON t.signal = 'dead_letters'
     CROSS JOIN sync_jobs AS j
     INNER JOIN chunk_processing_queue AS q ON q.sync_job_id = j.id
     WHERE j.failed_chunks > 0 AND (j.completed_at IS NULL OR j.completed_at > n.now - t.span)
         AND q.status = 'failed' AND q.completed_at > n.now - t.span
+    GROUP BY j.tenant_id
 ),
 
 attempts AS (
     SELECT count(*) AS ended, count(*) FILTER (WHERE h.status <> 'success') AS failed
-    FROM moment AS n
-    INNER JOIN health_thresholds AS t ON t.signal = 'failure_share'
-    INNER JOIN chunked_sync_health_monitoring AS h ON h.created_at > n.now - t.span
+    FROM chunked_sync_health_monitoring AS h
+    -- A value and no join: then the index on the time is used.
+    WHERE h.created_at > (
+        SELECT n.now - t.span FROM moment AS n INNER JOIN health_thresholds AS t ON t.signal = 'failure_share'
+    )
 ),
 
 -- Since the last attempt ended, or work fell due after that; attempts of long ago are not read.
 standstill AS (
     SELECT n.now - greatest(c.due_since, (
         SELECT max(h.created_at) FROM chunked_sync_health_monitoring AS h
-        WHERE h.created_at > n.now - 2 * greatest(t.warn_above, t.critical_above) * interval '1 second'
+        WHERE h.created_at > (
+            SELECT m.now - 2 * greatest(t.warn_above, t.critical_above) * interval '1 second'
+            FROM moment AS m INNER JOIN health_thresholds AS t ON t.signal = 'standstill_seconds'
+        )
     )) AS span
-    FROM moment AS n
-    INNER JOIN health_thresholds AS t ON t.signal = 'standstill_seconds'
-    CROSS JOIN open_chunks AS c
+    FROM moment AS n CROSS JOIN open_chunks AS c
 ),
 
 forecasting AS (
@@ -102,7 +106,7 @@ signals AS (
         'seconds since the oldest waiting chunk is due', NULL
     FROM moment AS n CROSS JOIN open_chunks AS c
     UNION ALL
-    SELECT 'dead_letters', d.chunks::double precision, 'chunks that failed for good lately', NULL
+    SELECT 'dead_letters', d.chunks::double precision, 'chunks that failed for good lately', d.tenant_id
     FROM dead_letters AS d
     UNION ALL
     SELECT 'no_worker_seconds', extract(EPOCH FROM n.now - least(c.due_since, p.due_since))::double precision,
@@ -133,7 +137,8 @@ SELECT
     s.value,
     CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END AS threshold,
     format('%s %s (more than %s)',
-        CASE WHEN s.signal IN ('failure_share', 'forecast_drift') THEN round(s.value * 100) || ' %' ELSE round(s.value)::text END, s.meaning,
+        CASE WHEN s.signal IN ('failure_share', 'forecast_drift') THEN round(s.value * 100) || ' %'
+            ELSE round(s.value)::text END, s.meaning,
         CASE WHEN s.value > t.critical_above THEN t.critical_above ELSE t.warn_above END) AS message,
     s.tenant_id,                                 -- NULL: the whole system
     ''::text AS subject                          -- what of the tenant it is about; '': all of it

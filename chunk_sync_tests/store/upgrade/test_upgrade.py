@@ -21,7 +21,14 @@ OTHER_VALUES = {
     ("retry_policies", "attempts_limit"),
 }
 """(table, column) of a release that a migration fills anew, each with its reason."""
-NEW_RULES = {"retention_policies": {"partition_keys", "dagster_runs"}}
+NEW_RULES = {
+    "retention_policies": {
+        *("partition_keys", "dagster_runs", "attempt_hours", "health_history", "forecasts", "alerts"),
+    },
+    "health_thresholds": {
+        *("failure_share", "standstill_seconds", "forecast_drift", "sla_at_risk", "sla_broken", "deliveries_failed"),
+    },
+}
 """By table, what the rows are about that a migration adds to those of a release."""
 OTHER_ORDER: frozenset[str] = frozenset()
 """Tables whose columns may stand in another order after an upgrade. None so far."""
@@ -108,7 +115,7 @@ def _kept(before: Tables, tables: Tables) -> Tables:
             [
                 {c: row[c] for c in columns[table]}
                 for row in tables[table]
-                if row.get("what") not in NEW_RULES.get(table, set())
+                if row.get("what", row.get("signal")) not in NEW_RULES.get(table, set())
             ]
         )
         for table in before.keys() - BOOKS
