@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chunk_sync.domain.backlog import OpenJob, drained_by
@@ -62,6 +62,7 @@ def histories(draw: st.DrawFn) -> list[Sample]:
     return samples
 
 
+@settings(max_examples=40)
 @given(histories(), st.none() | st.floats(0.01, 1000), st.floats(0.2, 5))
 def test_the_range_is_in_order_and_not_in_the_past(samples: list[Sample], prior: float | None, scale: float) -> None:
     """Low, expected, high, all of them finite, none before now nor before the mailbox may go on."""
@@ -77,6 +78,7 @@ def test_the_range_is_in_order_and_not_in_the_past(samples: list[Sample], prior:
     assert (wider.low, made.expected, made.high) <= (made.low, wider.expected, wider.high)
 
 
+@settings(max_examples=40)
 @given(histories(), st.integers(1, 5_000))
 def test_more_work_ends_no_sooner(samples: list[Sample], more: int) -> None:
     """The same past with more mail planned, from the beginning on, ends no sooner."""

@@ -8,7 +8,7 @@ from benchmarks.forecast.candidates import ours, since_start
 from benchmarks.forecast.replay import errors, inside, learned
 from benchmarks.forecast.workloads import KINDS, Run, simulate
 
-JOBS = 30
+JOBS = 20
 
 
 @pytest.fixture(scope="module")

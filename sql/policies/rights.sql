@@ -50,7 +50,8 @@ tenants, sync_jobs, sync_chunks, archived_sync_jobs, chunk_processing_queue, mai
 provider_lanes, dispatches, workers, chunked_sync_health_monitoring, audit_log, queue_rules, retry_policies,
 health_thresholds, retention_policies, schema_migrations, chunk_processing_status, chunked_sync_health_summary,
     health_alerts, attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed,
-    error_hot_spots, chunk_sync_metrics, attempt_totals, forecasts, scaling_state,
+    error_hot_spots, chunk_sync_metrics, attempt_totals, forecasts, scaling_state, progress_marks,
+    progress_samples,
     scaling_wanted
 TO chunk_sync_operator;
 GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) ON mailboxes TO chunk_sync_operator;

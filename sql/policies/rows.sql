@@ -51,8 +51,8 @@ BEGIN
             ('sla_states', 'tenant_id = $tenant', 'true'),
 
             ('forecasts', 'tenant_id = $tenant', 'true'),
-            ('progress_marks', 'tenant_id = $tenant', NULL),
-            ('progress_samples', 'tenant_id = $tenant', NULL),
+            ('progress_marks', 'tenant_id = $tenant', 'true'),
+            ('progress_samples', 'tenant_id = $tenant', 'true'),
             ('scaling_state', NULL, 'true'),
 
             ('alerts', 'tenant_id = $tenant', 'true'),
