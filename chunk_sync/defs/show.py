@@ -55,6 +55,7 @@ def check_of(name: str, signals: Collection[str], alerts: Sequence[Mapping[str, 
         passed=not found,
         severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,
         description="; ".join(alert["message"] for alert in found) or None,
+        metadata={"alarms": len(found)},
     )
 
 

@@ -10,7 +10,7 @@ _BLUE = "#2f6feb"
 _COLORS = {"pending": "#7d8590", "completed": "#2da44e", "failed": "#d1242f", "cancelled": "#9a6700"}
 _LINES = (_BLUE, "#bf8700", "#8250df", "#1b7c83", "#cf222e")
 _ROW = 26
-_LEFT, _WIDTH, _RIGHT = 110, 420, 90
+_LEFT, _WIDTH, _RIGHT = 115, 215, 115  # the column that Dagster shows it in is hardly wider
 _TOP, _PLOT = 26, 140
 
 
@@ -46,7 +46,11 @@ def line_chart(lines: Mapping[str, Sequence[float]], title: str, first: str = ""
     ]
     for number, (name, values) in enumerate(lines.items()):
         color = _COLORS.get(name, _LINES[number % len(_LINES)])
-        parts.append(f'<polyline points="{_points(values, largest)}" fill="none" stroke="{color}" stroke-width="2"/>')
+        points = _points(values, largest)
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
+        if len(values) == 1:
+            x, y_of_it = points.split(",")
+            parts.append(f'<circle cx="{x}" cy="{y_of_it}" r="3" fill="{color}"/>')
         y = _TOP + 12 + number * 18
         parts.append(f'<text x="{_LEFT + _WIDTH + 8}" y="{y}" fill="{color}">{escape(name)}</text>')
     svg = (

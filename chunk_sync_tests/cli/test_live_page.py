@@ -202,7 +202,7 @@ def story(landed: LiveStatus) -> Iterator[LiveStatus]:
             jobs=jobs,
             waiting=180 - sum(one.completed_chunks for one in jobs),
             due=60,
-            ends={41: (at + timedelta(seconds=40 - second // 2), at + timedelta(seconds=130 - 2 * second))},
+            ends={41: (at + timedelta(seconds=40 - second // 2), at + timedelta(seconds=155 - 2 * second))},
             stopped=[Stopped("default", "bob", "throttled", at + timedelta(minutes=2))],
             failures={"rate_limit": 6, "network": 2},
         )
@@ -226,7 +226,7 @@ def test_rates_are_drawn_as_they_were(
     assert 30 == len(heights)
     assert {24.0} == set(heights[-9:])  # it has been throttled: nothing lands
     assert 5 > min(heights)
-    assert watched.shows("10 s to 10 s")  # the range of a forecast
+    assert watched.shows("10 s to 35 s")  # the range of a forecast
     assert watched.page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     watched.page.screenshot(path=tmp_path / "live.png", full_page=True)
     if kept := variable("CHUNK_SYNC_SCREENSHOTS"):
