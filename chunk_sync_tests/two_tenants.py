@@ -108,9 +108,9 @@ def _foresee(database: Database, job: PlannedJob, name: str) -> None:
         look,
     )
     database.execute(
-        "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at, high_at,"
-        " rate, spread, model, why) VALUES ('job', %(tenant)s, %(mailbox)s, %(job)s, 0, 1, clock(), clock(), clock(),"
-        " 1, 1, 'x', %(name)s)",
+        "INSERT INTO forecasts (kind, tenant_id, mailbox_id, sync_job_id, landed, planned, low_at, expected_at,"
+        " high_at, rate, spread, model, why) VALUES ('job', %(tenant)s, %(mailbox)s, %(job)s, 0, 1, clock(), clock(),"
+        " clock(), 1, 1, 'x', %(name)s)",
         look,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chunk_sync.health.costs import hot_spots, slow_folders, sum_up_costs
@@ -64,6 +64,7 @@ def test_nothing_costs_nothing() -> None:
     assert (0.0, 0.0) == (only["seconds_per_1000"], only["requests_per_1000"])
 
 
+@settings(max_examples=25, deadline=None)  # pandas takes its time at first
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 999), st.integers(0, 6)), max_size=20)
 )
