@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from chunk_sync.defs.assets import synced_emails
+from chunk_sync.defs.attempts import chunk_attempts
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.defs.show import GROUP, check_of, health_asset, picture, table
 from chunk_sync.store import health as rows
@@ -27,7 +28,7 @@ _SIGNALS = {
 
 
 @health_asset(
-    deps=[synced_emails],
+    deps=[chunk_attempts],
     description="The queue now and its last hour: chunks by status, what is due and since when, workers, failures by "
     "category.",
     checks={

@@ -13,6 +13,8 @@ from chunk_sync.defs.attempts import (
     retry_effectiveness,
     throughput_trend,
 )
+from chunk_sync.defs.costs import sync_costs
+from chunk_sync.defs.forecasts import backlog_forecast
 from chunk_sync.defs.health import mail_problems, mailbox_progress, queue_health
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.defs.show import check_of, count_check, health_asset, picture, table
@@ -25,7 +27,7 @@ _TREND_HOURS = 24
 
 
 @health_asset(
-    deps=[chunk_attempts, mailbox_progress],
+    deps=[chunk_attempts, mailbox_progress, backlog_forecast],
     description="What tenants were promised (`./chunk-sync sla`): deadlines, freshness, failure budgets; how each "
     "stands: kept, at risk, broken.",
     relation="sla_states",
@@ -65,6 +67,8 @@ def tenant_sla(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
         throughput_trend,
         retry_effectiveness,
         recovery_effectiveness,
+        backlog_forecast,
+        sync_costs,
         tenant_sla,
     ],
     description="The verdict: healthy, warning or degraded by the last hour's attempts; ok, warn or critical by what "
