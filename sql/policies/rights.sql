@@ -52,7 +52,7 @@ health_thresholds, retention_policies, schema_migrations, chunk_processing_statu
     health_alerts, attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed,
     error_hot_spots, chunk_sync_metrics, attempt_totals, forecasts, scaling_state, progress_marks,
     progress_samples,
-    scaling_wanted
+    scaling_wanted, sla_deadlines
 TO chunk_sync_operator;
 GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) ON mailboxes TO chunk_sync_operator;
 GRANT SELECT ON alerts, alert_deliveries, alert_silences, alert_pulse TO chunk_sync_operator;

@@ -5,20 +5,7 @@ FROM sync_jobs AS j
 INNER JOIN tenants AS t ON t.id = j.tenant_id
 INNER JOIN mailboxes AS m ON m.id = j.mailbox_id
 INNER JOIN mailbox_lanes AS l ON l.mailbox_id = j.mailbox_id
-CROSS JOIN LATERAL (
-    SELECT x.* FROM tenant_slas AS x WHERE x.tenant_id = j.tenant_id OR x.tenant_id IS NULL
-    ORDER BY x.tenant_id NULLS LAST LIMIT 1
-) AS s
-CROSS JOIN LATERAL (
-    SELECT min(o.created_at) FILTER (WHERE o.status <> 'cancelled') AS requested_at,
-        max(o.started_at) FILTER (WHERE o.status = 'completed') AS fresh_as_of
-    FROM sync_jobs AS o WHERE o.mailbox_id = j.mailbox_id
-) AS c
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN c.fresh_as_of IS NULL THEN 'first_sync' ELSE 'freshness' END AS objective,
-        CASE WHEN c.fresh_as_of IS NULL THEN c.requested_at + s.first_sync_within
-            ELSE c.fresh_as_of + s.freshness_within END AS deadline_at
-) AS d
+INNER JOIN sla_deadlines AS d ON d.mailbox_id = j.mailbox_id
 LEFT JOIN LATERAL (
     SELECT greatest(x.expected_at, l.not_before) AS expected_at, greatest(x.high_at, l.not_before) AS high_at
     FROM forecasts AS x WHERE x.sync_job_id = j.id AND x.kind = 'job' AND x.scored_at IS NULL

@@ -12,18 +12,6 @@ CROSS JOIN sync_jobs AS j
 INNER JOIN mailbox_lanes AS l ON l.mailbox_id = j.mailbox_id
 INNER JOIN tenant_lanes AS tl ON tl.tenant_id = j.tenant_id
 INNER JOIN provider_lanes AS p ON p.provider = l.provider
-LEFT JOIN LATERAL (
-    SELECT CASE WHEN c.fresh_as_of IS NULL THEN c.requested_at + s.first_sync_within
-        ELSE c.fresh_as_of + s.freshness_within END AS deadline_at
-    FROM (
-        SELECT x.* FROM tenant_slas AS x WHERE x.tenant_id = j.tenant_id OR x.tenant_id IS NULL
-        ORDER BY x.tenant_id NULLS LAST LIMIT 1
-    ) AS s
-    CROSS JOIN LATERAL (
-        SELECT min(o.created_at) FILTER (WHERE o.status <> 'cancelled') AS requested_at,
-            max(o.started_at) FILTER (WHERE o.status = 'completed') AS fresh_as_of
-        FROM sync_jobs AS o WHERE o.mailbox_id = j.mailbox_id
-    ) AS c
-) AS d ON true
+LEFT JOIN sla_deadlines AS d ON d.mailbox_id = j.mailbox_id
 WHERE j.status IN ('requested', 'planning', 'processing') AND j.paused_at IS NULL AND NOT l.paused
     AND l.not_before <= n.soon AND j.plan_available_at <= n.soon
