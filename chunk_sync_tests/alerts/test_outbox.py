@@ -52,7 +52,7 @@ def test_dead_letters_of_the_queue_are_an_alert(desk: Desk) -> None:
     desk.route()
     job = make_job(desk.database, make_mailbox(desk.database))
     fail_for_good(desk.database, claim(desk.database, job, open_worker(desk.database))[0])
-    assert ("ops", "warn: dead_letters") in desk.tick()
+    assert ("ops", "warn: dead_letters (tenant default)") in desk.tick()
 
 
 def test_each_tenants_route_gets_its_own(desk: Desk) -> None:
