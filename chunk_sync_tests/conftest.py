@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a plugin must not be imported before pytest loads it
     from chunk_sync_tests.postgres_plugin import PgServer
 
 pytest_plugins = [
+    "chunk_sync_tests.parallel_plugin",
     "chunk_sync_tests.postgres_plugin",
     "chunk_sync_tests.tools_plugin",
     "chunk_sync_tests.servers_plugin",

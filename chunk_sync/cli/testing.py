@@ -25,7 +25,7 @@ from chunk_sync.errors import UsageError
 from chunk_sync.local.pg_binaries import OLDEST_MAJOR
 from chunk_sync.settings import PROJECT_ROOT, TEST_DSN, environment, variable
 
-TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup"]
+TWO_PROCESSES = ["-n", "2"]
 _SYSTEM_FOLDERS = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"  # not on an ordinary user's PATH
 _NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/chunk-sync.conf")
 """Where Debian's PostgreSQL packages are told, while they are installed, to make and start no server of their own."""

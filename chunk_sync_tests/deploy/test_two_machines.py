@@ -21,13 +21,12 @@ from sqlalchemy import make_url
 from chunk_sync.demo.mailbox import iter_messages
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync_tests.deploy.machines import Machine, Machines
-from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME
 from chunk_sync_tests.e2e.test_daemon import half_way, partitions_told, served, stored
 from chunk_sync_tests.postgres_plugin import PgServer, scratch_folder
 from chunk_sync_tests.servers.dovecot import DovecotServer
 from chunk_sync_tests.servers.process import DEFAULT_PASSWORD
 
-pytestmark = [pytest.mark.needs("redis", "dovecot"), ONE_AT_A_TIME]
+pytestmark = pytest.mark.needs("redis", "dovecot")
 
 MESSAGES = 1200
 LEASE_SECONDS = 6

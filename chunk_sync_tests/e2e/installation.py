@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import psutil
-import pytest
 
 from chunk_sync.local.processes import run_workers
 from chunk_sync.settings import HOME, PROJECT_ROOT, environment
@@ -23,8 +22,6 @@ from chunk_sync_tests.e2e.sync_jobs import SyncJobs
 T = TypeVar("T")
 COMMAND = (sys.executable, "-P", "-m", "chunk_sync.cli.main")
 START_SECONDS = 120.0
-ONE_AT_A_TIME = pytest.mark.xdist_group("installations")
-"""For all that starts one: two at once take twice the time, while tests of another kind mostly wait."""
 
 
 def run_cli(

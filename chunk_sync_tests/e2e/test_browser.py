@@ -20,13 +20,13 @@ from chunk_sync.settings import variable
 from chunk_sync.store.database import Row
 from chunk_sync.store.status import open_job_ids, unsettled
 from chunk_sync_tests.e2e.browser import SMALL, Ui, open_browser, open_page
-from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME, Installation
+from chunk_sync_tests.e2e.installation import Installation
 from chunk_sync_tests.postgres_plugin import scratch_folder
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = [pytest.mark.needs("chromium"), ONE_AT_A_TIME]
+pytestmark = pytest.mark.needs("chromium")
 
 MESSAGES = 600
 WAIT = 120.0

@@ -30,10 +30,8 @@ from chunk_sync.settings import PROJECT_ROOT, Settings, environment
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import request_sync
 from chunk_sync.store.status import job_statuses
-from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME, START_SECONDS, run_cli
+from chunk_sync_tests.e2e.installation import START_SECONDS, run_cli
 from chunk_sync_tests.postgres_plugin import scratch_folder
-
-pytestmark = ONE_AT_A_TIME
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent

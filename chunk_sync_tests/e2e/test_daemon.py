@@ -17,11 +17,11 @@ import zstandard
 
 from chunk_sync.demo.mailbox import GeneratedMessage, iter_messages
 from chunk_sync.store.mailboxes import get_mailbox, request_sync
-from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME, Installation
+from chunk_sync_tests.e2e.installation import Installation
 from chunk_sync_tests.postgres_plugin import scratch_folder
 from chunk_sync_tests.servers.dovecot import DovecotServer
 
-pytestmark = [pytest.mark.needs("dovecot"), ONE_AT_A_TIME]
+pytestmark = pytest.mark.needs("dovecot")
 
 MESSAGES = 2000
 LEASE_SECONDS = 6

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from chunk_sync.demo.maildir import demo_maildir
-from chunk_sync_tests.e2e.installation import ONE_AT_A_TIME, Installation, run_cli
+from chunk_sync_tests.e2e.installation import Installation, run_cli
 from chunk_sync_tests.postgres_plugin import scratch_folder
-
-pytestmark = ONE_AT_A_TIME
 
 
 @pytest.fixture

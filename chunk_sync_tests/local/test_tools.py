@@ -198,7 +198,7 @@ def test_pytest_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
         [sys.executable, "-m", "pytest", "-k", "x"],
         ["installed"],
         [str(PROJECT_ROOT)],
-        [sys.executable, "-m", "pytest", "--require-tools", "-n", "2", "--dist", "loadgroup"],
+        [sys.executable, "-m", "pytest", "--require-tools", "-n", "2"],
     ]
 
 
