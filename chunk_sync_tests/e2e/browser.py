@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # installed with Chromium only; the tests of a machine withou
 SIZE: ViewportSize = {"width": 1400, "height": 850}
 SMALL: ViewportSize = {"width": 1280, "height": 720}
 """For the pictures of docs/ui.md."""
+LARGE: ViewportSize = {"width": 1900, "height": 1300}
+"""For the whole lineage."""
 WAIT_MS = 60_000
 _FLAGS = (
     "--no-sandbox",
