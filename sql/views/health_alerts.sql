@@ -27,7 +27,7 @@ open_jobs AS (
     SELECT
         c.stuck,
         CASE WHEN c.due_since IS NOT NULL AND NOT l.paused AND j.paused_at IS NULL
-            THEN greatest(c.due_since, l.not_before) END AS due_since
+            THEN nullif(greatest(c.due_since, l.not_before), 'infinity') END AS due_since
     FROM chunks_of_jobs AS c
     INNER JOIN sync_jobs AS j ON j.id = c.sync_job_id
     INNER JOIN mailbox_lanes AS l ON l.mailbox_id = j.mailbox_id
