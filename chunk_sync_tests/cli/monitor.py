@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from chunk_sync.store.database import Database
 from chunk_sync_tests.e2e.installation import COMMAND
 from chunk_sync_tests.postgres_plugin import PgServer
 
+PLAIN = {"TZ": "UTC", "PYTHONUNBUFFERED": "1"}
+
 
 class Running:
     """A command as a process, and its lines as they come."""
@@ -30,15 +32,16 @@ class Running:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def line(self, wanted: Callable[[str], object] = bool, seconds: float = 60) -> str:
-        """The next line that is wanted; fails when none comes in time."""
+    def line(self, wanted: Callable[[str], object] = lambda _: True, seconds: float = 60) -> str:
+        """The next line, or the next one that is wanted; fails when none comes in time."""
         while not wanted(line := self._lines.get(timeout=seconds)):
             pass
         return line
 
-    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, list[str]]:
-        """Send a signal and wait; the exit code, and the lines that were left."""
-        self.process.send_signal(number)
+    def end(self, number: signal.Signals | None = signal.SIGINT) -> tuple[int, list[str]]:
+        """Send a signal, if one is given, and wait; the exit code, and the lines that were left."""
+        if number is not None:
+            self.process.send_signal(number)
         code = self.process.wait(30)
         self._reader.join()
         return code, list(self._lines.queue)
@@ -50,11 +53,11 @@ class Running:
 
 
 @contextmanager
-def running(database: Database, home: Path, *words: str) -> Iterator[Running]:
+def running(database: Database, home: Path, *words: str, variables: Mapping[str, str] = PLAIN) -> Iterator[Running]:
     """Run a command on a database."""
     with subprocess.Popen(
         [*COMMAND, *words],
-        env=environment() | {HOME: str(home), "CHUNK_SYNC_DSN": database.dsn, "TZ": "UTC", "PYTHONUNBUFFERED": "1"},
+        env=environment() | {HOME: str(home), "CHUNK_SYNC_DSN": database.dsn} | dict(variables),
         cwd=PROJECT_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
