@@ -12,7 +12,7 @@ from chunk_sync.defs.assets import synced_emails
 from chunk_sync.defs.resources import ChunkSync
 from chunk_sync.defs.show import check_of, health_asset, picture, table
 from chunk_sync.store import health as rows
-from chunk_sync.store.rollup import roll_up_attempts
+from chunk_sync.store.rollup import fold_hours, roll_up_attempts
 
 _CATCH_UP_SECONDS = 20.0
 _SHOWN = 100
@@ -24,13 +24,14 @@ _SHOWN = 100
     relation="attempt_hours",
 )
 def chunk_attempts(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
-    """Write the hours that have changed since the last time."""
+    """Write the hours that have changed since the last time; those that are over go into the totals."""
     from chunk_sync.health.attempt_hours import hour_rows
     from chunk_sync.health.charts import line_chart
     from chunk_sync.health.errors import HOURS, attempts_by_hour
 
     database = chunk_sync.database()
     written = roll_up_attempts(database, hour_rows, seconds=_CATCH_UP_SECONDS)
+    fold_hours(database)
     by_hour = attempts_by_hour(rows.error_rows(database, HOURS), rows.clock(database))
     chart = line_chart(by_hour, "attempts by hour", f"{HOURS} hours ago", "now")
     return dg.MaterializeResult(

@@ -23,12 +23,11 @@ _SHOWN = 50
     "slowest folders, and where most attempts fail.",
 )
 def sync_costs(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
-    """Sum up the hours of the last week, and move those that are over into the totals."""
+    """Sum up the hours of the last week."""
     from chunk_sync.health.charts import line_chart
     from chunk_sync.health.costs import DAYS, hot_spots, slow_folders, sum_up_costs
 
     database = chunk_sync.database()
-    rows.fold_hours(database)
     found = sum_up_costs(rows.cost_rows(database, DAYS))
     numbers = {**found.totals, **{f"{name}_per_1000_messages": figure for name, figure in found.per_1000.items()}}
     note_numbers(database, "sync_costs", numbers)

@@ -18,9 +18,3 @@ def folder_rows(database: Database, limit: int) -> list[Row]:
 def hot_spot_rows(database: Database, limit: int) -> list[Row]:
     """List where most attempts failed in the last 7 days."""
     return database.rows("cost_errors", {"limit": limit})
-
-
-def fold_hours(database: Database) -> int:
-    """Add hours that are over to the totals that counters are made of; returns how many rows they were."""
-    (row,) = database.execute("SELECT fold_attempt_hours() AS count")
-    return row["count"]

@@ -35,6 +35,12 @@ def roll_up_attempts(database: Database, compute: Callable[[bytes], HourRows], *
     return done
 
 
+def fold_hours(database: Database) -> int:
+    """Add hours that are over to the totals that counters are made of; returns how many rows they were."""
+    (row,) = database.execute("SELECT fold_attempt_hours() AS count")
+    return row["count"]
+
+
 def _export(conn: Connection, hour: datetime) -> bytes:
     conn.execute(query("attempts_span"), {"since": hour.isoformat(), "until": (hour + _HOUR).isoformat()})
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, HEADER)").format(sql.SQL(query("attempts_export")))
