@@ -30,6 +30,11 @@ class RunRequest:
     dispatch_id: int | None = None
     actor: str = "dagster"
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody chose the chunks."""
+        return self.dispatch_id is None and bool(self.keys)
+
 
 @dataclass
 class RangeRun:
@@ -85,7 +90,7 @@ def start_run(parts: Parts, request: RunRequest, report: Report | None = None) -
     except BaseException:
         worker.__exit__(None, None, None)
         raise
-    return RangeRun(worker, run, claimed, len(chunks), notes, by_hand=bool(request.keys) and not request.dispatch_id)
+    return RangeRun(worker, run, claimed, len(chunks), notes, by_hand=request.by_hand)
 
 
 def _wanted(parts: Parts, request: RunRequest, worker: Worker, notes: list[str]) -> list[QueuedChunk]:
@@ -98,7 +103,7 @@ def _wanted(parts: Parts, request: RunRequest, worker: Worker, notes: list[str])
         return queue.due_chunks(
             parts.database, limit=last - first + 1, job_id=job_id, first_index=first, last_index=last
         )
-    if request.keys:
+    if request.by_hand:
         return _by_hand(parts, request, worker, notes)
     return queue.due_chunks(parts.database, limit=PULL_LIMIT)
 
