@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from chunk_sync.cli.readings import Reading
 from chunk_sync.cli.status_json import status_json
@@ -23,6 +23,7 @@ Answer = Callable[[str], tuple[bytes, str]]
 
 _PAGE = Path(__file__).with_name("live.html")
 _SLOWEST_CLIENT_SECONDS = 10.0
+_LAST_ANSWERS_SECONDS = 5.0
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def serving(host: str, port: int, metrics: Answer, status: Callable[[], Reading[
         policy = _policy(page)
 
     try:
-        server = ThreadingHTTPServer((host, port), Handler)
+        server = _Server((host, port), Handler)
     except OSError as error:
         message = f"cannot serve at {host}:{port}: {error.strerror or error}; choose another with --port or --host"
         raise UsageError(message) from error
@@ -51,6 +52,36 @@ def serving(host: str, port: int, metrics: Answer, status: Callable[[], Reading[
         server.shutdown()
         server.server_close()
         thread.join()
+        server.finish_answers()
+
+
+class _Server(ThreadingHTTPServer):
+    """Answers each client in a thread of its own."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._answering = 0
+        self._changed = threading.Condition()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin an answer."""
+        with self._changed:
+            self._answering += 1
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, in the client's thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._changed:
+                self._answering -= 1
+                self._changed.notify_all()
+
+    def finish_answers(self) -> None:
+        """Wait for the answers that were begun, but not for ever: a client may be slow on purpose."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._answering, _LAST_ANSWERS_SECONDS)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -21,7 +21,7 @@ from chunk_sync.cli.prometheus import exposition
 from chunk_sync.cli.readings import Reading, Readings
 from chunk_sync.errors import UsageError
 from chunk_sync.store.database import Database
-from chunk_sync.store.live import live_status
+from chunk_sync.store.live import LiveStatus, live_status
 from chunk_sync.store.metrics import PATIENCE_SECONDS, Sample, hurry, read_samples
 from chunk_sync_tests.cli.monitor import address, get, gone, running
 from chunk_sync_tests.e2e.installation import run_cli
@@ -223,3 +223,22 @@ def test_a_silent_client_keeps_nobody_waiting(database: Database) -> None:
         socket.create_connection(("127.0.0.1", port)),
     ):
         assert live.waiting == json.loads(get(f"http://127.0.0.1:{port}/status.json"))["waiting"]
+
+
+def test_it_ends_after_the_answers_that_it_began(database: Database) -> None:
+    """Nothing reads on when the server is gone: its caller closes the database next."""
+    live = live_status(database)
+    asked, ended = threading.Event(), threading.Event()
+
+    def slow() -> Reading[LiveStatus]:
+        asked.set()
+        ended.wait(1)
+        ended.set()
+        return Reading(live)
+
+    with ThreadPoolExecutor(1) as pool:
+        with serving("127.0.0.1", 0, lambda _: (b"", "text/plain"), slow) as port:
+            told = pool.submit(get, f"http://127.0.0.1:{port}/status.json")
+            assert asked.wait(30)
+        assert ended.is_set()
+        assert live.waiting == json.loads(told.result())["waiting"]
