@@ -16,6 +16,8 @@ RUNBOOK: Mapping[str, str] = {
     " or are there too few runs? CHUNK_SYNC_PARALLEL_RUNS allows more.",
     "dead_letters": "Chunks failed for good. `./chunk-sync status` says why; when the cause is gone,"
     " `./chunk-sync retry JOB` runs them again.",
+    "failed_plans": "Syncs failed before their first chunk: a password that no longer holds, most of the time."
+    " `./chunk-sync status` says why; when the cause is gone, `./chunk-sync sync MAILBOX` tries again.",
     "no_worker_seconds": "Work is due and nobody works. Is Dagster's daemon running, does the UI show queued or failed"
     " runs? `./chunk-sync up` starts everything; `./chunk-sync doctor` checks the installation.",
     "failure_share": "Too many attempts fail. The asset error_analysis says at which provider and why: a password that"

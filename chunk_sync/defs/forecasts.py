@@ -8,7 +8,7 @@ import dagster as dg
 
 from chunk_sync.defs.attempts import chunk_attempts
 from chunk_sync.defs.resources import ChunkSync
-from chunk_sync.defs.show import count_check, health_asset, picture, table
+from chunk_sync.defs.show import check_of, health_asset, picture, table
 from chunk_sync.domain.forecast import Forecast
 from chunk_sync.engine.forecasting import foresee_all, look_ahead
 from chunk_sync.store import forecasts as store
@@ -19,8 +19,6 @@ _TICK_SECONDS = 15
 _SHOWN = 200
 _TREND_HOURS = 24
 _SCORE_HOURS = 24 * 7
-_FEWEST_SCORED = 50
-_DRIFT = 0.5
 
 
 @dg.sensor(
@@ -92,7 +90,7 @@ def backlog_forecast(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     deps=[backlog_forecast],
     description="How right the forecasts of the last week were: error of the remaining time by how far a sync was and "
     "by model, bias, and how many outcomes the ranges held.",
-    checks={"forecasts_hold": "Half of the forecasts of syncs are off by less than half of the remaining time."},
+    checks={"forecasts_hold": "Half of the last day's forecasts were off by less than half of the remaining time."},
 )
 def forecast_score(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     """Score what has been forecast."""
@@ -104,7 +102,6 @@ def forecast_score(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     shown = {"daily", "by_age", "by_model"}
     numbers = {name: value for name, value in asdict(found).items() if name not in shown}
     rows.note_numbers(database, "forecast_score", numbers)
-    drifted = int(found.scored >= _FEWEST_SCORED and found.median_error > _DRIFT)
     return dg.MaterializeResult(
         metadata={
             "chart": picture(line_chart({"error": found.daily}, "median error by day", "a week ago", "today")),
@@ -112,9 +109,7 @@ def forecast_score(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
             "by_model": table(found.by_model.to_dict("records")),
             **numbers,
         },
-        check_results=[
-            count_check("forecasts_hold", drifted, 0, f"drift: median error {found.median_error:.0%}", error=False)
-        ],
+        check_results=[check_of("forecasts_hold", ["forecast_drift"], rows.alert_rows(database))],
     )
 
 

@@ -79,6 +79,7 @@ def queue_health(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     deps=[synced_emails],
     description="Every mailbox's sync: how much of how much, moving or turned away until when, what failed and why, "
     "and when it will end.",
+    checks={"syncs_begin": "No mailbox's last sync failed before its first chunk."},
 )
 def mailbox_progress(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     """Summarize the mailboxes' open sync jobs, or their last ones."""
@@ -101,7 +102,8 @@ def mailbox_progress(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
             "mailboxes": table(found.table.head(_MAILBOXES_SHOWN).to_dict("records")),
             "chart": picture(bar_chart(found.by_state, "mailboxes by state")),
             **numbers,
-        }
+        },
+        check_results=[check_of("syncs_begin", ["failed_plans"], rows.alert_rows(database))],
     )
 
 

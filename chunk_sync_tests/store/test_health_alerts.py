@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from chunk_sync.errors import ErrorCategory
+from chunk_sync.store import plans
 from chunk_sync.store.database import Database
+from chunk_sync.store.mailboxes import Mailbox, request_sync
 from chunk_sync_tests.factory import (
     PlannedJob,
     claim,
@@ -243,6 +246,37 @@ def add_forecast(database: Database, job: PlannedJob, error: float) -> None:
         " SELECT 'job', 1, %s, %s, 1, 2, clock(), clock(), clock(), 1, 1, 'm', 'w', clock(), %s, true, clock()",
         (job.mailbox.id, job.id, error),
     )
+
+
+def fail_planning(database: Database, mailbox: Mailbox, category: ErrorCategory) -> None:
+    """Ask for a sync whose plan cannot be made."""
+    job = request_sync(
+        database, mailbox.name, tenant=mailbox.tenant, sync_type="initial", priority=None, requested_by="test"
+    )
+    worker = open_worker(database)
+    assert plans.claim_plan(database, job.job_id, worker) is not None
+    ended = plans.fail_plan(database, job.job_id, worker, category=category, message="no", retry_after=None)
+    assert "failed" == ended
+
+
+def test_syncs_that_fail_before_their_first_chunk(database: Database) -> None:
+    """Each tenant's mailboxes are counted until a later sync of theirs gets further, or for a day."""
+    set_clock(database, NOON.isoformat())
+    ann, old, bob = (make_mailbox(database, "ann"), make_mailbox(database, "old"), make_mailbox(database, tenant="bob"))
+    permission, gone = ErrorCategory.PERMISSION, ErrorCategory.NOT_FOUND
+    for box, category in ((old, permission), (ann, permission), (ann, gone), (bob, gone)):
+        fail_planning(database, box, category)
+        move_clock(database, "1 s")
+    told = "SELECT value, message, tenant_id FROM health_alerts WHERE signal = 'failed_plans' ORDER BY tenant_id"
+    what = "mailboxes whose sync failed before its first chunk, the last:"
+    assert [
+        (2.0, f"2 {what} ann (not_found) (more than 0)", ann.tenant_id),
+        (1.0, f"1 {what} box (not_found) (more than 0)", bob.tenant_id),
+    ] == [tuple(row.values()) for row in database.execute(told)]
+    make_job(database, ann)
+    assert [1.0, 1.0] == [row["value"] for row in database.execute(told)]
+    move_clock(database, "1 day")
+    assert [] == database.execute(told)
 
 
 def test_promises_of_tenants(database: Database) -> None:

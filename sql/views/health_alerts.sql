@@ -52,6 +52,22 @@ dead_letters AS (
     GROUP BY j.tenant_id
 ),
 
+-- Mailboxes whose last sync ended before its first chunk: the plan could not be made. Another that got further ends it.
+failed_plans AS (
+    SELECT j.tenant_id, count(*) AS syncs,
+        (array_agg(format('%s (%s)', m.name, coalesce(j.error_category, 'unknown')) ORDER BY j.completed_at DESC))[1]
+            AS last
+    FROM sync_jobs AS j INNER JOIN mailboxes AS m ON m.id = j.mailbox_id
+    WHERE j.completed_at > (
+        SELECT n.now - t.span FROM moment AS n INNER JOIN health_thresholds AS t ON t.signal = 'failed_plans'
+    ) AND j.status = 'failed' AND j.failed_chunks = 0
+        AND NOT EXISTS (
+            SELECT FROM sync_jobs AS x WHERE x.mailbox_id = j.mailbox_id AND x.id > j.id
+                AND x.status IN ('processing', 'completed', 'failed')
+        )
+    GROUP BY j.tenant_id
+),
+
 attempts AS (
     SELECT count(*) AS ended, count(*) FILTER (WHERE h.status <> 'success') AS failed
     FROM chunked_sync_health_monitoring AS h
@@ -108,6 +124,10 @@ signals AS (
     UNION ALL
     SELECT 'dead_letters', d.chunks::double precision, 'chunks that failed for good lately', d.tenant_id
     FROM dead_letters AS d
+    UNION ALL
+    SELECT 'failed_plans', f.syncs::double precision,
+        'mailboxes whose sync failed before its first chunk, the last: ' || f.last, f.tenant_id
+    FROM failed_plans AS f
     UNION ALL
     SELECT 'no_worker_seconds', extract(EPOCH FROM n.now - least(c.due_since, p.due_since))::double precision,
         'seconds since work is due, and no worker is alive', NULL

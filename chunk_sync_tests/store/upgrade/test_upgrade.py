@@ -26,7 +26,8 @@ NEW_RULES = {
         *("partition_keys", "dagster_runs", "attempt_hours", "health_history", "forecasts", "alerts"),
     },
     "health_thresholds": {
-        *("failure_share", "standstill_seconds", "forecast_drift", "sla_at_risk", "sla_broken", "deliveries_failed"),
+        *("failure_share", "standstill_seconds", "failed_plans", "forecast_drift", "sla_at_risk", "sla_broken"),
+        "deliveries_failed",
     },
 }
 """By table, what the rows are about that a migration adds to those of a release."""
