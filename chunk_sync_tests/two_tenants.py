@@ -76,6 +76,9 @@ def make_tenant(database: Database, owner: Database, name: str) -> Tenant:
         "INSERT INTO retry_policies (tenant_id, category, kind, retryable) VALUES (%s, 'network', 'none', false)",
         (tenant_id,),
     )
+    owner.execute(
+        "INSERT INTO provider_quotas SELECT provider, 'requests', '1 day', 1 FROM provider_lanes ON CONFLICT DO NOTHING"
+    )
     _alarm(database, tenant_id, name)
     _foresee(database, job, name)
     _look_at_health(database, job, name)
@@ -119,8 +122,8 @@ def _look_at_health(database: Database, job: PlannedJob, name: str) -> None:
     """An hour of attempts, what an asset found, and a promise that stands somehow."""
     look = {"tenant": job.mailbox.tenant_id, "mailbox": job.mailbox.id, "name": name}
     database.execute(
-        "INSERT INTO attempt_hours VALUES (clock(), %(tenant)s, %(mailbox)s, %(name)s, 'success', NULL,"
-        " 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)",
+        "INSERT INTO attempt_hours VALUES (date_trunc('hour', clock()), %(tenant)s, %(mailbox)s, %(name)s, 'success',"
+        " NULL, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)",
         look,
     )
     database.execute("INSERT INTO health_history (asset, tenant_id, numbers) VALUES (%(name)s, %(tenant)s, '{}')", look)

@@ -43,6 +43,15 @@ _HOT_SPOTS = {
     "share": "float64",
     "last_hour": MOMENT,
 }
+_QUOTAS = {
+    "tenant": "str",
+    "mailbox": "str",
+    "provider": "str",
+    "quota": "str",
+    "unit": "str",
+    "used": "float64",
+    "share": "float64",
+}
 _SUMS = ["attempts", "failed_attempts", "requests", "bytes", "seconds", "messages"]
 
 
@@ -92,6 +101,11 @@ def hot_spots(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     frame = typed(rows, _HOT_SPOTS)
     frame["last_hour"] = frame["last_hour"].dt.strftime("%Y-%m-%d %H:00 UTC")
     return frame
+
+
+def used_quotas(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Check rows as `sql/queries/cost_quotas` gives them; the highest share first."""
+    return typed(rows, _QUOTAS)
 
 
 def _dearest(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -18,3 +18,8 @@ def folder_rows(database: Database, limit: int) -> list[Row]:
 def hot_spot_rows(database: Database, limit: int) -> list[Row]:
     """List where most attempts failed in the last 7 days."""
     return database.rows("cost_errors", {"limit": limit})
+
+
+def quota_rows(database: Database, limit: int) -> list[Row]:
+    """List the mailboxes that have used most of what their provider allows (table `provider_quotas`)."""
+    return database.rows("cost_quotas", {"limit": limit})

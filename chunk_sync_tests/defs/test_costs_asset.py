@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dagster as dg
+import pytest
 
 from chunk_sync.defs.attempts import chunk_attempts
 from chunk_sync.defs.costs import sync_costs
@@ -14,6 +15,7 @@ from chunk_sync_tests.defs.test_jobs import records, values
 def test_costs_of_a_sync(edge: Edge) -> None:
     """Requests, bytes and seconds of the attempts, by mailbox; folders and hot spots beside them; counters go on."""
     edge.plan(5)
+    edge.database.execute("INSERT INTO provider_quotas SELECT provider, 'bytes', '1 day', 100000 FROM provider_lanes")
     edge.mail.refuse(1)
     edge.launch(edge.tick(due_chunks)[0])
     run = edge.run("health")
@@ -28,6 +30,9 @@ def test_costs_of_a_sync(edge: Edge) -> None:
     assert (attempts["n"], attempts["emails"]) == (mailbox["attempts"], mailbox["messages"])
     assert 1 <= len(records(shown["slowest_folders"]))
     assert [1] == [spot["attempts"] for spot in records(shown["error_hot_spots"])]
+    (quota,) = records(shown["quotas"])
+    assert (attempts["bytes"], attempts["bytes"] / 100_000) == (quota["used"], pytest.approx(quota["share"], abs=1e-4))
+    assert quota["share"] == shown["highest_quota_share"].value
     assert "seconds of work by day" in shown["chart"].value
     assert isinstance(shown["seconds_per_1000_messages"], dg.FloatMetadataValue)
 

@@ -37,6 +37,7 @@ STABLE = {
     "health_history",
     "mailbox_costs",
     "mailboxes",
+    "quota_shares",
     "scaling_wanted",
     "tenants",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chunk_sync.health.attempt_hours import hour_rows
-from chunk_sync.store.costs import cost_rows, folder_rows, hot_spot_rows
+from chunk_sync.store.costs import cost_rows, folder_rows, hot_spot_rows, quota_rows
 from chunk_sync.store.database import Database
 from chunk_sync.store.rollup import roll_up_attempts
 from chunk_sync_tests.factory import PlannedJob, make_job, make_mailbox, move_clock, set_clock
@@ -103,3 +103,29 @@ def test_a_mailbox_that_is_gone_has_cost_all_the_same(database: Database, histor
     database.execute("DELETE FROM mailboxes WHERE id = %s", (slow,))
     assert {"fast", str(slow)} == {row["mailbox"] for row in cost_rows(database, 7)}
     assert [str(slow)] * 2 == [row["mailbox"] for row in hot_spot_rows(database, 10)]
+
+
+def test_shares_of_quotas(database: Database, history: list[PlannedJob]) -> None:
+    """What mailboxes have used lately of what their provider allows, rolled up or not, the highest share first."""
+    for unit, span, amount in (("bytes", "1 day", 10_000), ("requests", "90 min", 1000), ("requests", "10 min", 10)):
+        database.execute("INSERT INTO provider_quotas VALUES ('maildir', %s, %s, %s, %s)", (unit, span, amount, span))
+
+    def shares() -> list[tuple[object, ...]]:
+        return [(row["mailbox"], row["quota"], row["used"], row["share"]) for row in quota_rows(database, 10)]
+
+    assert shares() == [
+        ("fast", "1 day", 5000.0, 0.5),
+        ("slow", "1 day", 5000.0, 0.5),
+        ("slow", "90 min", 100.0, 0.1),
+        ("fast", "90 min", 2.0, 0.002),
+    ]
+    attempt(database, history[1], 2, "success", 1, bytes=4000, requests=9, hours=0)
+    expected = [("slow", "1 day", 9000.0, 0.9), ("slow", "10 min", 9.0, 0.9), ("fast", "1 day", 5000.0, 0.5)]
+    assert expected == shares()[:3]
+    roll_up_attempts(database, hour_rows, seconds=30)
+    assert expected == shares()[:3]
+    move_clock(database, "26 hours")
+    assert [] == shares()
+    database.execute("DELETE FROM provider_quotas WHERE provider = 'maildir'")
+    move_clock(database, "-26 hours")
+    assert [] == shares()

@@ -263,7 +263,7 @@ def _whole_reads(node: Any) -> Iterator[str]:
 
 def test_nothing_large_is_read_whole(database: Database) -> None:
     """What is read as a whole is small, or an index of a few open things; chunks and attempts are told at once."""
-    small = {"mailbox_lanes", "attempt_totals", "scaling_state"}
+    small = {"mailbox_lanes", "attempt_totals", "scaling_state", "provider_quotas"}
     small |= {"tenants_pkey", "attempt_hours_hour"}  # of these the first rows
     open_things = {"sync_jobs_open", "workers_run", "workers_name", "provider_lanes_limited", "dispatches_live"}
     open_things |= {"forecasts_open"}

@@ -83,7 +83,7 @@ INSERT INTO health_thresholds (signal, warn_above, critical_above, span) VALUES
 ('failure_share', 0.2, 0.5, '1 hour'),           -- of the attempts that ended within the span, once there are twenty
 ('standstill_seconds', 600, 1800, NULL),         -- since work is due and no attempt has ended, while nothing forbids it
 ('forecast_drift', 0.5, NULL, '24 hours'),        -- by how much of the remaining time half of the forecasts were off
-('failed_plans', 0, NULL, '1 day'),              -- mailboxes whose last sync ended within the span, before its first chunk
+('failed_plans', 0, NULL, '1 day'),              -- mailboxes whose last sync failed within it, before its first chunk
 ('sla_at_risk', 0, NULL, NULL),                  -- promises that will probably be broken
 ('sla_broken', NULL, 0, NULL);                   -- promises that are
 

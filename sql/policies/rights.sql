@@ -24,7 +24,7 @@ tenant_lanes, messages, message_bodies, message_raw, message_locations, attachme
 threads, thread_nodes, thread_messages, emails, email_threads, message_search, mail_problems,
 chunked_sync_health_monitoring, health_thresholds, chunk_processing_status, chunked_sync_health_summary, health_alerts,
 attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed, error_hot_spots,
-forecasts
+forecasts, provider_quotas, quota_shares
 TO chunk_sync_tenant;
 GRANT SELECT (id, public_id, tenant_id, name, address, provider, folders, created_at, paused_at, sync_every)
     ON mailboxes TO chunk_sync_tenant;
@@ -41,7 +41,7 @@ GRANT SELECT (id, alert_id, tenant_id, kind, level, status, why, attempts, creat
 GRANT SELECT (id, tenant_id, signal, subject, starts_at, ends_at, reason) ON alert_silences TO chunk_sync_tenant;
 GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, search_messages,
-clock, plan_is_free                              -- called by the views
+clock, plan_is_free, quotas_used                 -- called by the views
 TO chunk_sync_tenant;
 
 -- An operator: sees the queue, health and the audit log of all tenants and no message; sets right what is stuck.
@@ -52,7 +52,7 @@ health_thresholds, retention_policies, schema_migrations, chunk_processing_statu
     health_alerts, attempt_hours, health_history, tenant_slas, sla_states, mailbox_costs, folder_speed,
     error_hot_spots, chunk_sync_metrics, attempt_totals, forecasts, scaling_state, progress_marks,
     progress_samples,
-    scaling_wanted, sla_deadlines
+    scaling_wanted, sla_deadlines, provider_quotas, quota_shares
 TO chunk_sync_operator;
 GRANT SELECT (id, public_id, tenant_id, name, provider, created_at, paused_at) ON mailboxes TO chunk_sync_operator;
 GRANT SELECT ON alerts, alert_deliveries, alert_silences, alert_pulse TO chunk_sync_operator;
@@ -62,7 +62,7 @@ GRANT EXECUTE ON FUNCTION
 get_sync_job_progress_safe, get_system_health_metrics, get_queue_health_summary, lane_drift,
 cleanup_stuck_chunks, reset_stuck_chunks, recover_plans, repair_lanes,
 force_reset_chunk, reset_sync_job_chunks, reopen_chunk, cancel_sync, pause_sync, resume_sync, archive_sync_job,
-reopen_sync_job, prioritize_sync_job, recover_by_hand
+reopen_sync_job, prioritize_sync_job, recover_by_hand, quotas_used
 TO chunk_sync_operator;
 -- What these do in its name:
 GRANT EXECUTE ON FUNCTION

@@ -64,6 +64,7 @@ BEGIN
             ('queue_rules', NULL, 'true'),
             ('retry_policies', 'tenant_id = $tenant', 'true'),
             ('health_thresholds', 'true', 'true'),
+            ('provider_quotas', 'true', 'true'),
             ('retention_policies', NULL, 'true')
         ) AS r (name, tenants, operators) ON r.name = c.relname
         -- The migrator reads its two books before it knows of policies.

@@ -151,6 +151,7 @@ FROM (VALUES
     ('chunk_sync_landed_bytes_total', 'counter', 'bytes of these messages'),
     ('chunk_sync_requests_total', 'counter', 'requests to providers'),
     ('chunk_sync_work_seconds_total', 'counter', 'seconds that attempts took, all workers together'),
+    ('chunk_sync_quota_share', 'gauge', 'what the mailbox nearest to a provider''s quota has used of it, 1 is all'),
     ('chunk_sync_database_bytes', 'gauge', 'size of the database')
 ) AS h (name, kind, help)
 INNER JOIN (
@@ -220,6 +221,9 @@ INNER JOIN (
     SELECT 'chunk_sync_requests_total', jsonb_build_object('tenant', b.tenant), b.requests FROM by_tenant AS b
     UNION ALL
     SELECT 'chunk_sync_work_seconds_total', jsonb_build_object('tenant', b.tenant), b.ms / 1000.0 FROM by_tenant AS b
+    UNION ALL
+    SELECT 'chunk_sync_quota_share', jsonb_build_object('provider', q.provider, 'unit', q.unit), max(q.used / q.amount)
+    FROM quotas_used() AS q GROUP BY q.provider, q.unit
     UNION ALL
     SELECT 'chunk_sync_database_bytes', '{}', pg_database_size(current_database())
 ) AS s ON s.name = h.name;
