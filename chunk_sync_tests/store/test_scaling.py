@@ -7,6 +7,7 @@ import pytest
 from chunk_sync.engine.scaling import decide_runs
 from chunk_sync.store import forecasts
 from chunk_sync.store.database import Database, Row
+from chunk_sync.store.scaling import backlog_rows
 from chunk_sync_tests.factory import (
     PlannedJob,
     claim,
@@ -104,6 +105,23 @@ def test_a_promise_presses(database: Database, job: PlannedJob, owner: Database)
     wanted(database)
     move_clock(database, "121 s")
     assert 1 == wanted(database)
+
+
+def test_a_scheduled_sync_is_seen_coming(database: Database) -> None:
+    """A minute before it is asked for there is a run for it; not while one is open, nor for a paused mailbox."""
+    set_clock(database, NOON.isoformat())
+    job = make_job(database, make_mailbox(database), chunks=1)
+    database.execute("UPDATE mailboxes SET sync_every = '15 min'")
+    (chunk,) = claim(database, job, open_worker(database))
+    move_clock(database, "14 min 30 s")
+    assert [1] == [row["chunks"] for row in backlog_rows(database)]
+    complete(database, chunk)
+    assert (1, 1) == (wanted(database), told(database)["due_chunks"])
+    database.execute("SELECT pause_sync('mailbox', public_id, 'not now') FROM mailboxes")
+    assert [] == backlog_rows(database)
+    database.execute("SELECT resume_sync('mailbox', public_id, 'now') FROM mailboxes")
+    move_clock(database, "-1 min")
+    assert [] == backlog_rows(database)
 
 
 def test_down_after_a_while(database: Database, job: PlannedJob) -> None:
