@@ -17,7 +17,7 @@ from chunk_sync.settings import PROJECT_ROOT
 from chunk_sync_tests.deploy.machines import DEPLOY, compose, instance_yaml
 
 IMAGE_FOLDER = "/opt/chunk-sync"
-OURS = ("migrate", "code-server", "webserver", "daemon", "worker")
+OURS = ("migrate", "code-server", "webserver", "daemon", "worker", "deadman", "metrics")
 OF_OTHERS = {"CELERY_BROKER_URL", "CELERY_RESULT_BACKEND", "DAGSTER_HOME"}
 SECRET = {
     "CHUNK_SYNC_DSN",
@@ -48,28 +48,23 @@ def set_by_image() -> set[str]:
     return set(re.findall(r"^(?:ENV| {4}) ?([A-Z_]+)=", DOCKERFILE, re.MULTILINE))
 
 
-def manifest(kind: str) -> dict[str, Any]:
-    """A manifest that the Helm values bring."""
-    return next(found for found in VALUES["extraManifests"] if found["kind"] == kind)
-
-
-def container(kind: str) -> dict[str, Any]:
-    """The one container of such a manifest."""
-    (found,) = manifest(kind)["spec"]["template"]["spec"]["containers"]
-    return found
+def containers() -> dict[str, dict[str, Any]]:
+    """The containers of the manifests that the Helm values bring, one each, by their names."""
+    pods = [manifest["spec"]["template"]["spec"] for manifest in VALUES["extraManifests"]]
+    return {found["name"]: found for pod in pods for found in pod["containers"]}
 
 
 def helm_images() -> list[str]:
     """Every image that the Helm values name, but that of the database's clients."""
     parts = [VALUES["dagsterWebserver"], VALUES["dagsterDaemon"], *VALUES["dagster-user-deployments"]["deployments"]]
     named = [f"{part['image']['repository']}:{part['image']['tag']}" for part in parts]
-    return [*named, container("Job")["image"], container("Deployment")["image"]]
+    return [*named, *(found["image"] for found in containers().values())]
 
 
 def helm_environments() -> list[list[dict[str, str]]]:
     """What the Helm values set for each kind of pod."""
     parts = [VALUES["dagsterWebserver"], VALUES["dagsterDaemon"], *VALUES["dagster-user-deployments"]["deployments"]]
-    return [*(part["env"] for part in parts), container("Job")["env"], container("Deployment")["env"]]
+    return [*(part["env"] for part in parts), *(found["env"] for found in containers().values())]
 
 
 @pytest.mark.needs("check-jsonschema")
@@ -191,8 +186,10 @@ def test_the_workspace_leads_to_the_code_server() -> None:
 
 def test_pods_run_what_containers_run() -> None:
     """Compose and Kubernetes differ in how things are named, not in what is run."""
-    assert SERVICES["worker"]["command"] == container("Deployment")["command"]
-    assert SERVICES["migrate"]["command"] == container("Job")["command"]
+    assert {"migrate", "worker", "deadman", "metrics"} == containers().keys()
+    assert {} == {
+        name: found["command"] for name, found in containers().items() if found["command"] != SERVICES[name]["command"]
+    }
     launcher = VALUES["runLauncher"]["config"]["customRunLauncher"]
     assert yaml.safe_load(instance_yaml())["run_launcher"] == launcher
 
