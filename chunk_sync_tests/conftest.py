@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -20,6 +21,9 @@ from chunk_sync.store.migrations import migrate
 
 if TYPE_CHECKING:  # a plugin must not be imported before pytest loads it
     from chunk_sync_tests.postgres_plugin import PgServer
+
+hypothesis.settings.register_profile("chunk_sync", deadline=None)  # a busy machine is no finding
+hypothesis.settings.load_profile("chunk_sync")
 
 pytest_plugins = [
     "chunk_sync_tests.parallel_plugin",

@@ -12,6 +12,7 @@ import pytest
 
 from chunk_sync.demo.maildir import demo_maildir
 from chunk_sync.store.database import Database, sql_folder
+from chunk_sync_tests.cli.warm import run_warm
 from chunk_sync_tests.e2e.installation import run_cli
 from chunk_sync_tests.factory import claim, complete, make_job, make_mailbox, open_worker
 from chunk_sync_tests.servers.pymap import PymapServer
@@ -24,7 +25,7 @@ def cli(database: Database, tmp_path: Path) -> Cli:
     """Run a command against a database of ours."""
 
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return run_cli(tmp_path / "home", *words, variables={"CHUNK_SYNC_DSN": database.dsn} | variables)
+        return run_warm(tmp_path / "home", *words, variables={"CHUNK_SYNC_DSN": database.dsn} | variables)
 
     return run
 

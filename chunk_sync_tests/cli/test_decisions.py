@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chunk_sync.store.database import Database
-from chunk_sync_tests.e2e.installation import run_cli
+from chunk_sync_tests.cli.warm import run_warm
 from chunk_sync_tests.factory import (
     claim,
     complete,
@@ -23,7 +23,7 @@ from chunk_sync_tests.factory import (
 
 def said(database: Database, home: Path, *words: str) -> str:
     """Run a command that works; what it said."""
-    done = run_cli(home, *words, variables={"CHUNK_SYNC_DSN": database.dsn})
+    done = run_warm(home, *words, variables={"CHUNK_SYNC_DSN": database.dsn})
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout.strip()
 
@@ -68,6 +68,6 @@ def test_from_a_dead_letter_to_the_archive(database: Database, tmp_path: Path) -
 )
 def test_mistakes_get_one_clear_line(database: Database, tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
     """What is not there, and what is no priority."""
-    done = run_cli(tmp_path, *words, variables={"CHUNK_SYNC_DSN": database.dsn})
+    done = run_warm(tmp_path, *words, variables={"CHUNK_SYNC_DSN": database.dsn})
     assert (2, "") == (done.returncode, done.stdout)
     assert done.stderr.startswith(f"error: {expected}")

@@ -12,7 +12,7 @@ import pytest
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync_tests.cli.monitor import running
-from chunk_sync_tests.e2e.installation import run_cli
+from chunk_sync_tests.cli.warm import run_warm
 from chunk_sync_tests.factory import make_mailbox
 from chunk_sync_tests.servers.pymap import PymapServer
 
@@ -75,6 +75,6 @@ def test_when_no_login_is_accepted_it_ends(database: Database, pymap_server: Pym
 def test_mistakes_get_one_clear_line(database: Database, tmp_path: Path, words: list[str], expected: str) -> None:
     """An archive tells nothing by itself, and a mailbox that is not there neither."""
     make_mailbox(database)
-    done = run_cli(tmp_path, "listen", *words, variables={"CHUNK_SYNC_DSN": database.dsn})
+    done = run_warm(tmp_path, "listen", *words, variables={"CHUNK_SYNC_DSN": database.dsn})
     assert (2, "", True) == (done.returncode, done.stdout, expected in done.stderr)
     assert 1 == len(done.stderr.splitlines())

@@ -60,7 +60,6 @@ class Watched:
         self.page.get_by_text(text).first.wait_for()
         return True
 
-
     def look_again(self) -> None:
         """Let a second pass in a page whose clock stands, and wait from outside until it has looked."""
         told = self.page.locator("#at")

@@ -24,7 +24,7 @@ from chunk_sync.store.database import Database
 from chunk_sync.store.live import LiveStatus, live_status
 from chunk_sync.store.metrics import PATIENCE_SECONDS, Sample, hurry, read_samples
 from chunk_sync_tests.cli.monitor import address, get, gone, running
-from chunk_sync_tests.e2e.installation import run_cli
+from chunk_sync_tests.cli.warm import run_warm
 from chunk_sync_tests.factory import claim, complete, make_job, make_mailbox, open_worker
 from chunk_sync_tests.postgres_plugin import PgServer
 
@@ -96,9 +96,9 @@ def test_it_serves_until_a_signal_comes_while_the_database_comes_and_goes(
 
 def test_once_prints_and_leaves(database: Database, tmp_path: Path) -> None:
     """Without a database the text says so, and so does the exit code; a schema that is not ours is named."""
-    done = run_cli(tmp_path, "metrics", "--once", variables={"CHUNK_SYNC_DSN": database.dsn})
+    done = run_warm(tmp_path, "metrics", "--once", variables={"CHUNK_SYNC_DSN": database.dsn})
     assert (0, {(): 1.0}) == (done.returncode, metric(done.stdout, "chunk_sync_up"))
-    nowhere = run_cli(
+    nowhere = run_warm(
         tmp_path, "metrics", "--once", variables={"CHUNK_SYNC_DSN": "postgresql://u:geheim@127.0.0.1:1/x"}
     )
     assert (1, {(): 0.0}) == (nowhere.returncode, metric(nowhere.stdout, "chunk_sync_up"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chunk_sync.store.database import Database
-from chunk_sync_tests.e2e.installation import run_cli
+from chunk_sync_tests.cli.warm import run_warm
 from chunk_sync_tests.factory import make_mailbox
 
 
@@ -16,7 +16,7 @@ def test_promises_are_made_listed_and_taken_back(database: Database, tmp_path: P
     make_mailbox(database, tenant="acme")
 
     def said(*words: str) -> str:
-        done = run_cli(tmp_path, *words, variables={"CHUNK_SYNC_DSN": database.dsn, "COLUMNS": "200"})
+        done = run_warm(tmp_path, *words, variables={"CHUNK_SYNC_DSN": database.dsn, "COLUMNS": "200"})
         assert (0, "") == (done.returncode, done.stderr)
         return done.stdout
 
@@ -51,7 +51,7 @@ def test_promises_are_made_listed_and_taken_back(database: Database, tmp_path: P
 )
 def test_mistakes_get_one_clear_line(database: Database, tmp_path: Path, words: tuple[str, ...], expected: str) -> None:
     """What is no promise, and who is not there; nothing is stored."""
-    done = run_cli(tmp_path, "sla", *words, variables={"CHUNK_SYNC_DSN": database.dsn, "COLUMNS": "200"})
+    done = run_warm(tmp_path, "sla", *words, variables={"CHUNK_SYNC_DSN": database.dsn, "COLUMNS": "200"})
     assert (2, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert expected in done.stderr
     assert [] == database.execute("SELECT 1 AS x FROM tenant_slas UNION ALL SELECT 1 FROM audit_log")

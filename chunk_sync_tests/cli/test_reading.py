@@ -14,7 +14,8 @@ from chunk_sync.engine.convert import Conversion
 from chunk_sync.mail.parse import ParseLimits
 from chunk_sync.settings import PROJECT_ROOT, environment
 from chunk_sync.store.database import Database
-from chunk_sync_tests.e2e.installation import COMMAND, run_cli
+from chunk_sync_tests.cli.warm import run_warm
+from chunk_sync_tests.e2e.installation import COMMAND
 from chunk_sync_tests.factory import make_job, make_mailbox
 from chunk_sync_tests.landed_mail import land_mail
 from chunk_sync_tests.mail.poison import multipart
@@ -172,9 +173,9 @@ def test_status_says_what_a_plan_has_changed(database: Database, tmp_path: Path)
     """Flags and deletions are done with the plan, and stand below the table and in its JSON."""
     make_job(database, make_mailbox(database))
     variables = {"CHUNK_SYNC_DSN": database.dsn}
-    assert "changed flags" not in run_cli(tmp_path / "home", "status", variables=variables).stdout
+    assert "changed flags" not in run_warm(tmp_path / "home", "status", variables=variables).stdout
     database.execute("UPDATE sync_job_folders SET flags_changed = 1200, vanished = 3")
-    shown = run_cli(tmp_path / "home", "status", variables=variables).stdout
+    shown = run_warm(tmp_path / "home", "status", variables=variables).stdout
     assert "#1 plan: 1,200 messages changed flags, 3 vanished" in shown
-    told = run_cli(tmp_path / "home", "status", "--json", variables=variables).stdout
+    told = run_warm(tmp_path / "home", "status", "--json", variables=variables).stdout
     assert re.search(r'"flags_changed": 1200,\s+"vanished": 3,', told)

@@ -22,7 +22,8 @@ from chunk_sync.settings import HOME, PROJECT_ROOT, environment
 from chunk_sync.store.database import Database
 from chunk_sync.store.live import Alert, LiveStatus, Stopped, live_status
 from chunk_sync_tests.cli.monitor import gone, running
-from chunk_sync_tests.e2e.installation import COMMAND, run_cli
+from chunk_sync_tests.cli.warm import run_warm
+from chunk_sync_tests.e2e.installation import COMMAND
 from chunk_sync_tests.factory import PlannedJob, claim, complete, fail_for_good, make_job, make_mailbox, open_worker
 from chunk_sync_tests.postgres_plugin import PgServer
 
@@ -126,7 +127,7 @@ def test_strangers_text_moves_no_cursor() -> None:
 
 def test_json_is_one_object(database: Database, job: PlannedJob, tmp_path: Path) -> None:
     """Scripts get what people see, instants in ISO 8601, and null for no error."""
-    done = run_cli(tmp_path, "status", "--json", variables={"CHUNK_SYNC_DSN": database.dsn})
+    done = run_warm(tmp_path, "status", "--json", variables={"CHUNK_SYNC_DSN": database.dsn})
     told = json.loads(done.stdout)
     assert (0, None, 2, ["box"]) == (
         done.returncode,

@@ -23,7 +23,7 @@ from chunk_sync_tests.servers.dovecot import DovecotServer
 
 pytestmark = pytest.mark.needs("dovecot")
 
-MESSAGES = 2000
+MESSAGES = 1200
 LEASE_SECONDS = 6
 _names = itertools.count(1)
 
@@ -42,7 +42,7 @@ def installation() -> Iterator[Installation]:
 
 @pytest.fixture
 def dovecot() -> Iterator[DovecotServer]:
-    """A Dovecot with 2,000 messages in several folders."""
+    """A Dovecot with MESSAGES messages in several folders."""
     with ExitStack() as stack:
         server = stack.enter_context(DovecotServer())
         server.add_mailbox(iter_messages(MESSAGES, seed=next(_names), profile="small"))
@@ -121,7 +121,7 @@ def test_request_by_sql_alone_then_incremental(installation: Installation, dovec
 
     verified = installation.cli("verify", name)
     assert 0 == verified.returncode, verified.stdout
-    assert "equal: 2,050 messages" in verified.stdout
+    assert f"equal: {MESSAGES + 50:,} messages" in verified.stdout
 
 
 def test_kill_9_of_the_run_worker_half_way(installation: Installation, dovecot: DovecotServer) -> None:

@@ -38,8 +38,17 @@ def test_the_demo_until_done(home: Path) -> None:
     assert (0, True) == (verified.returncode, "equal: 310 messages" in verified.stdout)
 
 
-def test_a_sync_that_fails_is_an_exit_code(home: Path, tmp_path: Path) -> None:
-    """A mailbox that is gone when its sync is planned: the job fails, and `--until-done` exits with 1."""
+@pytest.mark.usefixtures("hangups")
+def test_signals_leave_nothing_behind_and_a_failed_sync_is_an_exit_code(home: Path, tmp_path: Path) -> None:
+    """Ctrl-C and a closed terminal end `up` and everything it started; SIGTERM is how all other tests end.
+
+    A mailbox that is gone when its sync is planned: the job fails, and `--until-done` exits with 1.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        installation = Installation(home)
+        installation.start()
+        installation.database.close()
+        assert 0 == installation.stop(number)
     demo_maildir(tmp_path / "mail", 20)
     added = run_cli(home, "mailbox", "add", f"maildir:{tmp_path / 'mail'}", "--name", "gone")
     assert 0 == added.returncode, added.stderr
@@ -49,13 +58,3 @@ def test_a_sync_that_fails_is_an_exit_code(home: Path, tmp_path: Path) -> None:
     assert 1 == done.returncode, done.stdout + done.stderr
     assert "gone #1 failed" in done.stdout
     assert "not_found" in run_cli(home, "status").stdout
-
-
-@pytest.mark.usefixtures("hangups")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
-def test_signals_leave_nothing_behind(home: Path, number: signal.Signals) -> None:
-    """Ctrl-C and a closed terminal end `up` and everything it started; SIGTERM is how all other tests end."""
-    installation = Installation(home)
-    installation.start()
-    installation.database.close()
-    assert 0 == installation.stop(number)

@@ -1,4 +1,4 @@
-"""Rolling deploys: workers of every released version at work before, during and after the upgrade, beside new ones.
+"""Rolling deploys: workers of the newest release at work before, during and after the upgrade, beside new ones.
 
 Old and new code are on one schema for a while. So each migration only adds; what old code reads and calls goes away
 in a version after the one that stops using it.
@@ -22,7 +22,10 @@ from chunk_sync.store import migrations
 from chunk_sync.store.database import Connection, Database
 from chunk_sync_tests.catalog import catalog
 from chunk_sync_tests.new_code import NewCode, chunks_of
-from chunk_sync_tests.releases import BUSY_CHUNKS, Mail, Release, RunningRelease
+from chunk_sync_tests.releases import BUSY_CHUNKS, Mail, Release, RunningRelease, released_versions
+
+# From one version to the next: older ones upgrade with their workers stopped (test_upgrade.py has them all).
+pytestmark = pytest.mark.parametrize("release", released_versions()[-1:], indirect=True, scope="session")
 
 PATIENCE_SECONDS = 5.0
 """The longest wait for a lock that a worker may see: it gives its lease up after 48 s without a heartbeat."""
