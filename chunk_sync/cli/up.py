@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 
 from chunk_sync.cli.progress import ProgressView
-from chunk_sync.cli.session import is_terminal, out
+from chunk_sync.cli.readings import try_to_read
+from chunk_sync.cli.session import err, is_terminal, out
 from chunk_sync.demo.maildir import demo_maildir
+from chunk_sync.errors import DatabaseUnavailable
 from chunk_sync.local.services import Stack
 from chunk_sync.local.signals import StopRequest, stop_signals
 from chunk_sync.settings import Settings
@@ -26,6 +29,8 @@ DEMO = "demo"
 _TICK = 0.2
 _SETTLE_SECONDS = 60.0
 _LINE_EVERY = 2.0
+_PATIENCE_SECONDS = 300.0
+"""So long the database may be away: a restart, an upgrade of your own server, a recovery of the embedded one."""
 
 
 def up(
@@ -47,7 +52,7 @@ def up(
             migrate(database)
             if not stack.database.embedded:
                 prepare_dagster_schema(database)
-            watch = _Watch(database, stop, stack)
+            watch = Watch(database, stop, stack)
             stack.start_services(deadman=bool(settings.deadman_url or list_routes(database)))
             if demo:
                 _connect_demo(database, settings.home / "demo", demo_messages)
@@ -62,7 +67,7 @@ def up(
     raise typer.Exit(code)
 
 
-class _Watch:
+class Watch:
     """Keeps the stack alive and shows progress, until it is done or a signal comes."""
 
     def __init__(self, database: Database, stop: StopRequest, stack: Stack) -> None:
@@ -73,6 +78,7 @@ class _Watch:
         self._seen: set[int] = set()
         self._said = ""
         self._said_at = 0.0
+        self._lost_at: float | None = None
 
     def until_ready(self) -> bool:
         """Wait for the UI; False when a signal came first."""
@@ -89,8 +95,9 @@ class _Watch:
         with Live(console=out, auto_refresh=False) as live:
             while not self._stop:
                 self._stack.check()
-                jobs = self._look(live)
-                if until_done and not any(job.open for job in jobs):
+                seen = self._look(live)
+                jobs = jobs if seen is None else seen
+                if until_done and seen is not None and not any(job.open for job in seen):
                     break
                 self._stop.wait(_TICK)
         if until_done and not self._stop:
@@ -98,7 +105,23 @@ class _Watch:
             return 0 if all(job.status == "completed" for job in jobs) else 1
         return self._stop.exit_code if until_done else 0
 
-    def _look(self, live: Live) -> list[JobStatus]:
+    def _look(self, live: Live) -> list[JobStatus] | None:
+        """Show the jobs; None while the database does not answer: it may have died since we looked after it.
+
+        Raises DatabaseUnavailable when it stays away.
+        """
+        reading = try_to_read(lambda: self._show(live))
+        if reading.value is not None:
+            self._lost_at = None
+            return reading.value
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            err.print(f"no answer from the database, trying again: {escape(reading.error)}")
+        if time.monotonic() - self._lost_at > _PATIENCE_SECONDS:
+            raise DatabaseUnavailable(reading.error)
+        return None
+
+    def _show(self, live: Live) -> list[JobStatus]:
         self._seen.update(open_job_ids(self._database))
         jobs = job_statuses(self._database, job_ids=sorted(self._seen)) if self._seen else []
         if is_terminal():
@@ -115,7 +138,9 @@ class _Watch:
     def _settle(self) -> None:
         """Let the runs tell Dagster what they landed."""
         deadline = time.monotonic() + _SETTLE_SECONDS
-        while unsettled(self._database) and time.monotonic() < deadline and not self._stop:
+        while time.monotonic() < deadline and not self._stop:
+            if try_to_read(lambda: unsettled(self._database)).value == 0:
+                break
             self._stack.check()
             self._stop.wait(_TICK)
 

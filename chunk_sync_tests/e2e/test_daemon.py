@@ -89,7 +89,7 @@ def half_way(installation: Installation, job_id: int) -> None:
         assert job.status in {"requested", "planning", "processing"}, "it was over before it could be interrupted"
         return True if job.completed_chunks >= 5 else None
 
-    installation.wait_for(look, 60, "progress")
+    installation.wait_for(look, 120, "progress")
 
 
 def partitions_told(installation: Installation, job_id: int) -> bool | None:
@@ -154,7 +154,7 @@ def test_kill_9_of_postgresql_half_way(installation: Installation, dovecot: Dove
         with suppress(psutil.NoSuchProcess):  # a backend that had just ended
             process.kill()
     installation.wait_for(
-        lambda: True if "PostgreSQL had ended" in installation.output() else None, 60, "restart of PostgreSQL"
+        lambda: True if "PostgreSQL had ended" in installation.output() else None, 120, "restart of PostgreSQL"
     )
     assert "completed" == installation.wait_until_ended(job_id, seconds=180).status
     assert served(dovecot) == stored(installation, name)
