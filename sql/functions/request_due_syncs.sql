@@ -1,5 +1,5 @@
--- Ask for a sync of mailboxes whose interval is over since the last one was asked for, the longest overdue first. Not
--- of one that has an open job, or is paused: what is slow is not asked for twice. Returns what was asked for.
+-- Ask for a sync of mailboxes whose interval is over, see schedules_due, the longest overdue first. Returns what was
+-- asked for.
 CREATE OR REPLACE FUNCTION request_due_syncs(p_limit integer DEFAULT 100, p_requested_by text DEFAULT current_user)
 RETURNS TABLE (mailbox_id bigint, public_id uuid)
 LANGUAGE plpgsql VOLATILE SET search_path = chunk_sync, pg_temp AS $$
@@ -9,19 +9,11 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('chunk_sync.request_due_syncs', 0));  -- one at a time
     FOR v_due IN
-        SELECT l.mailbox_id, m.name, t.name AS tenant
-        FROM mailboxes AS m
-        INNER JOIN mailbox_lanes AS l ON l.mailbox_id = m.id
-        INNER JOIN tenants AS t ON t.id = m.tenant_id
-        LEFT JOIN LATERAL (
-            SELECT j.created_at FROM sync_jobs AS j WHERE j.mailbox_id = m.id ORDER BY j.id DESC LIMIT 1
-        ) AS last ON true
-        WHERE m.sync_every IS NOT NULL AND NOT l.paused AND coalesce(last.created_at + m.sync_every <= clock(), true)
-            AND NOT EXISTS (
-                SELECT FROM sync_jobs AS o
-                WHERE o.mailbox_id = m.id AND o.status IN ('requested', 'planning', 'processing')
-            )
-        ORDER BY coalesce(last.created_at + m.sync_every, m.created_at), m.id
+        SELECT d.mailbox_id, m.name, t.name AS tenant
+        FROM schedules_due(clock()) AS d
+        INNER JOIN mailboxes AS m ON m.id = d.mailbox_id
+        INNER JOIN tenants AS t ON t.id = d.tenant_id
+        ORDER BY d.due_at, d.mailbox_id
         LIMIT p_limit
     LOOP
         mailbox_id := v_due.mailbox_id;

@@ -12,13 +12,7 @@ CROSS JOIN LATERAL (
     FROM sync_jobs AS j
     WHERE j.status IN ('requested', 'planning', 'processing') AND j.paused_at IS NULL AND j.plan_available_at <= n.soon
     UNION ALL
-    SELECT m.id, m.tenant_id, 1
-    FROM mailboxes AS m
-    LEFT JOIN LATERAL (
-        SELECT j.created_at, j.status FROM sync_jobs AS j WHERE j.mailbox_id = m.id ORDER BY j.id DESC LIMIT 1
-    ) AS last ON true
-    WHERE m.sync_every IS NOT NULL AND coalesce(last.created_at + m.sync_every <= n.soon, true)
-        AND coalesce(last.status NOT IN ('requested', 'planning', 'processing'), true)
+    SELECT s.mailbox_id, s.tenant_id, 1 FROM schedules_due(n.soon) AS s
 ) AS w
 INNER JOIN mailbox_lanes AS l ON l.mailbox_id = w.mailbox_id AND NOT l.paused AND l.not_before <= n.soon
 INNER JOIN tenant_lanes AS tl ON tl.tenant_id = w.tenant_id
