@@ -66,12 +66,22 @@ def learned(runs: Sequence[Run], share: float) -> float:
     return calibrate(outcomes)
 
 
-def limit(kind: str, seeds: Sequence[int], others: int = 5) -> Errors:
-    """Say how near somebody would be at half-way who knows the mailbox's nature, and not its luck."""
-    found: list[float] = []
+def limits(kind: str, seeds: Sequence[int], others: int = 9) -> tuple[Errors, Errors]:
+    """Say how near somebody would be at half-way who knows the mailbox's nature, and not its luck.
+
+    The second one knows all of its nature but how fast it is, and has to learn that from what was done so far.
+    """
+    knowing: list[float] = []
+    learning: list[float] = []
     for seed in seeds:
         run = simulate(kind, seed)
         now = run.at(0.5)[-1]
-        ends = [simulate(kind, seed, (now.landed, 1_000 + other)).ended for other in range(others)]
-        found.append(abs(statistics.median(ends) - run.ended) / max(run.ended - now.at, 1.0))
-    return sum_up(found)
+        left = max(run.ended - now.at, 1.0)
+        ends = statistics.median(simulate(kind, seed, (now.landed, 1_000 + other)).ended for other in range(others))
+        knowing.append(abs(ends - run.ended) / left)
+        pasts = [simulate(kind, seed, (0, 1_000 + other)) for other in range(others)]
+        halves = [(past.at(0.5)[-1].at, past.ended) for past in pasts]
+        slower = now.at / statistics.median(half for half, _ in halves)
+        foreseen = slower * statistics.median(ended - half for half, ended in halves)
+        learning.append(abs(foreseen - left) / left)
+    return sum_up(knowing), sum_up(learning)

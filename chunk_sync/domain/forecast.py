@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from chunk_sync.domain.samples import SAMPLE_SECONDS, Pauses, Sample, done, turned_away
 
-MODEL = "pauses-1"
+MODEL = "pauses-2"
 """Names how forecasts are made, in the rows that keep them: a changed model is scored apart."""
 NORMAL_80 = 1.2816
 """Four of five outcomes of a normal distribution lie within so many spreads."""
@@ -25,7 +25,6 @@ _FRESH = 1.0
 """How long ago a second counts half as much, as a part of a job's active time."""
 _GROWS_ON = 2.5
 """A plan that grows will grow on for so many times as long as the job is old, unless it ends before."""
-_SAME_GROWTH = 0.35
 _LEAST_HALF_LIFE = 300.0
 _PRIOR_SECONDS = 60.0
 _UNKNOWN_SPREAD = 0.5
@@ -206,9 +205,9 @@ def _seconds_left(now: Sample, past: _Past, cost: float, prior_rate: float | Non
     for step in past.steps:
         weight = 0.5 ** (step.age / half_life)
         work, seconds = work + weight * step.work(cost), seconds + weight * step.seconds
-    if work <= 0 or seconds < 1:
+    if work <= 0:
         return math.inf
-    rate = work / seconds
+    rate = work / max(seconds, 1.0)  # a mailbox that is turned away all the time lands what was begun before
     left = _work(*_left(now), cost)
     alone = left / rate
     share = _growth(past) * left / max(_left(now)[0], 1e-9) / rate  # of the rate, it goes into what is new
@@ -221,18 +220,21 @@ def _seconds_left(now: Sample, past: _Past, cost: float, prior_rate: float | Non
 
 
 def _growth(past: _Past) -> float:
-    """Say how many messages the plan grows by in an active second: the mean, unless it is another one of late."""
-    if not _grown(past, 0.1):
+    """Say how many messages the plan grows by in an active second.
+
+    The mean so far, times how likely it is that it still grows: what came by turns and has not come for many turns has
+    probably ended.
+    """
+    turns = [step for step in past.steps if step.grown > 0]
+    if not turns or past.seconds <= 0:
         return 0.0
-    late, whole = _grown(past, 0.25), _grown(past, 1.0)
-    return whole if abs(late - whole) <= _SAME_GROWTH * whole else late
-
-
-def _grown(past: _Past, part: float) -> float:
-    """Measure that in the last part of the active time."""
-    steps = [step for step in past.steps if step.age <= max(past.seconds * part, 4 * SAMPLE_SECONDS)]
-    seconds = sum(step.seconds for step in steps)
-    return max(sum(step.grown for step in steps) / seconds, 0.0) if seconds > 0 else 0.0
+    quiet = turns[-1].age
+    every, until_end = max(past.seconds - quiet, SAMPLE_SECONDS) / len(turns), past.seconds  # each, in the mean
+    chance = math.exp(-quiet / every)
+    ended = every / (every + until_end) * (1 - math.exp(-quiet / every - quiet / until_end))
+    grows = chance / (chance + ended)
+    grown = max(sum(step.grown for step in past.steps), 0.0)
+    return grown * grows / max(past.seconds - quiet * (1 - grows), SAMPLE_SECONDS)
 
 
 def _spread(past: _Past, costs: Mapping[float, float], seconds: float, now: Sample, waiting: float) -> float:

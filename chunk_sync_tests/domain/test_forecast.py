@@ -178,9 +178,27 @@ def test_a_plan_that_grows_ends_later() -> None:
     assert found([growing(s, 2.0) for s in steady(1_000)]).expected < 20_000
 
 
-def growing(sample: Sample, rate: float) -> Sample:
-    """The same with a plan that grew by so many messages a second."""
-    planned = 10_000 + int(sample.at * rate)
+def test_growth_that_has_not_come_for_long_is_over() -> None:
+    """What grew until half of the time and not since is foreseen as if it had never grown; a short lull is none."""
+    samples = [growing(s, 0.2, until=3_000) for s in steady(6_000)]
+    left = samples[-1].planned - samples[-1].landed
+    assert found(samples).expected - 6_000 == pytest.approx(left, rel=0.05)
+    lull = [growing(s, 0.2, until=5_980) for s in steady(6_000)]
+    assert found(lull).expected - 6_000 == pytest.approx(1.25 * (lull[-1].planned - lull[-1].landed), rel=0.1)
+
+
+def test_a_mailbox_that_is_always_turned_away_moves_by_its_pauses() -> None:
+    """What lands was begun before the provider said no, each time anew: not a second is active, and yet it ends."""
+    samples = [
+        at_work(n * 100.0, n * 500, pauses=n + 1, pause_seconds=(n + 1) * 100.0, not_before=(n + 1) * 100.0)
+        for n in range(11)
+    ]
+    assert found([ZERO, *samples]).expected - 1_000 == pytest.approx(1_000, rel=0.3)
+
+
+def growing(sample: Sample, rate: float, until: float = math.inf) -> Sample:
+    """The same with a plan that grew by so many messages a second until then."""
+    planned = 10_000 + int(min(sample.at, until) * rate)
     return replace(sample, planned=planned, planned_bytes=planned * 50_000)
 
 
