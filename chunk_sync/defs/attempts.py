@@ -84,7 +84,7 @@ def throughput_trend(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
     from chunk_sync.health.throughput import HOURS, trace_throughput
 
     database = chunk_sync.database()
-    found = trace_throughput(rows.throughput_rows(database, HOURS + 1), rows.clock(database))
+    found = trace_throughput(rows.throughput_rows(database, HOURS), rows.clock(database))
     numbers = {
         "emails_last_hour": found.emails_last_hour,
         "emails_last_day": found.emails_last_day,
@@ -93,7 +93,7 @@ def throughput_trend(chunk_sync: ChunkSync) -> dg.MaterializeResult[Any]:
         "against_last_week": found.against_last_week,
     }
     rows.note_numbers(database, "throughput_trend", numbers)
-    chart = line_chart({"emails": found.hourly}, "messages landed by hour", "8 days ago", "last full hour")
+    chart = line_chart({"emails": found.hourly}, "messages landed by hour", "8 days ago", "now")
     return dg.MaterializeResult(
         metadata={
             "chart": picture(chart),

@@ -11,7 +11,7 @@ import pandas as pd
 from chunk_sync.health.frames import MOMENT, typed
 
 HOURS = 24 * 8
-"""So many are read: a week, and the hour of a week ago."""
+"""So many are read, the one that is now among them: a week, and a day before it."""
 _SCHEMA = {
     "hour": MOMENT,
     "provider": "str",
@@ -21,15 +21,16 @@ _SCHEMA = {
     "ms_sum": "int64",
     "attempts": "int64",
 }
-_DAY = 24
+_DAY, _WEEK = 24, 24 * 7
 
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Messages and bytes by hour (whole hours; the one that is now is left out), the oldest first.
+    """Messages and bytes by hour, the oldest first, the last one so far.
 
-    `against_yesterday` and `against_last_week` compare the last 24 hours with the 24 before them, and with the same
-    ones a week ago: 0.1 is ten percent more; 0.0 when there is nothing to compare with.
+    The last hour is this one so far and the part of the one before it that belongs to sixty minutes, as if mail landed
+    evenly in it. The last day is this hour so far and the 23 before it; `against_yesterday` and `against_last_week`
+    compare it with as much time a day and a week ago: 0.1 is ten percent more, 0.0: nothing to compare with.
     """
 
     emails_last_hour: int
@@ -44,22 +45,29 @@ class Throughput:
 def trace_throughput(rows: Sequence[Mapping[str, object]], now: datetime) -> Throughput:
     """Trace rows as `sql/queries/throughput_hours` gives them."""
     frame = typed(rows, _SCHEMA)
-    hours = pd.date_range(end=pd.Timestamp(now).floor("h") - pd.Timedelta(hours=1), periods=HOURS, freq="h")
+    this = pd.Timestamp(now).floor("h")
+    over = (pd.Timestamp(now) - this) / pd.Timedelta(hours=1)
+    hours = pd.date_range(end=this, periods=HOURS, freq="h")
     totals = frame.groupby("hour")[["emails", "bytes"]].sum().reindex(hours, fill_value=0)
-    emails = [int(count) for count in totals["emails"]]
+    emails = [float(count) for count in totals["emails"]]
     day = sum(emails[-_DAY:])
     return Throughput(
-        emails_last_hour=emails[-1],
-        emails_last_day=day,
+        emails_last_hour=round(emails[-1] + (1 - over) * emails[-2]),
+        emails_last_day=int(day),
         bytes_last_day=int(totals["bytes"].iloc[-_DAY:].sum()),
-        against_yesterday=_change(day, sum(emails[-2 * _DAY : -_DAY])),
-        against_last_week=_change(day, sum(emails[:_DAY])),
-        hourly=[float(count) for count in emails],
+        against_yesterday=_change(day, _day_before(emails, _DAY, over)),
+        against_last_week=_change(day, _day_before(emails, _WEEK, over)),
+        hourly=emails,
         by_provider=_by_provider(frame[frame["hour"].isin(hours[-_DAY:])]),
     )
 
 
-def _change(now: int, before: int) -> float:
+def _day_before(emails: Sequence[float], hours: int, over: float) -> float:
+    """Sum the day up to so many hours ago; of its last hour the part that is over of this one counts."""
+    return over * emails[-1 - hours] + sum(emails[-hours - _DAY : -1 - hours])
+
+
+def _change(now: float, before: float) -> float:
     return round(now / before - 1, 4) if before else 0.0
 
 

@@ -63,25 +63,30 @@ def test_no_errors_at_all() -> None:
     assert {"success": [0.0] * HOURS, "failed": [0.0] * HOURS} == attempts_by_hour([], NOW)
 
 
+def landed(hours_ago: int, emails: int) -> Row:
+    """What landed in an hour, as throughput_hours gives it."""
+    return {
+        "hour": NOW.replace(minute=0) - hours_ago * HOUR, "provider": "imap:one", "emails": emails,
+        "bytes": emails * 1000, "requests": 2, "ms_sum": emails * 10, "attempts": 1,
+    }  # fmt: skip
+
+
 def test_throughput_against_yesterday_and_last_week() -> None:
-    """Whole hours are compared with the 24 before them and those of a week ago; this hour is not whole yet."""
-
-    def landed(hours_ago: int, emails: int) -> Row:
-        hour = NOW.replace(minute=0) - hours_ago * HOUR
-        return {
-            "hour": hour, "provider": "imap:one", "emails": emails, "bytes": emails * 1000, "requests": 2,
-            "ms_sum": emails * 10, "attempts": 1,
-        }  # fmt: skip
-
-    found = trace_throughput([landed(0, 999), landed(1, 300), landed(24, 300), landed(30, 400), landed(190, 1200)], NOW)
-    assert (300, 600, 0.5, -0.5) == (
-        found.emails_last_hour,
-        found.emails_last_day,
-        found.against_yesterday,
-        found.against_last_week,
-    )
+    """As much time is compared as is over of the last day, whose last hour is this one so far."""
+    half_past = NOW.replace(minute=30)
+    by_hour = {0: 400, 1: 200, 24: 300, 30: 250, 47: 1, 48: 999, 168: 1000, 190: 700}
+    found = trace_throughput([landed(ago, emails) for ago, emails in by_hour.items()], half_past)
+    assert (500, 600, 600_000) == (found.emails_last_hour, found.emails_last_day, found.bytes_last_day)
+    assert (round(600 / (150 + 250 + 1) - 1, 4), -0.5) == (found.against_yesterday, found.against_last_week)
+    assert (24 * 8, 200.0, 400.0) == (len(found.hourly), found.hourly[-2], found.hourly[-1])
     assert [("imap:one", 600, 0.6, 4, 2, 100.0)] == list(found.by_provider.itertuples(index=False))
     assert 0.0 == trace_throughput([], NOW).against_yesterday
+
+
+def test_throughput_is_there_from_the_first_minute() -> None:
+    """What landed in this hour counts at once."""
+    found = trace_throughput([landed(0, 70)], NOW.replace(minute=1))
+    assert (70, 70, 70.0) == (found.emails_last_hour, found.emails_last_day, found.hourly[-1])
 
 
 def failure(category: str, attempt: int, *, dead: bool = False, then: str | None = None, waited: float = 2.0) -> Row:
