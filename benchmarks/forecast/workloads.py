@@ -11,12 +11,13 @@ import random
 from collections import deque
 from dataclasses import dataclass, field, replace
 
-from chunk_sync.domain.samples import SAMPLE_SECONDS, Sample, sample_due
+from chunk_sync.domain.samples import SAMPLE_SECONDS, Sample
 
 KINDS = ("steady", "throttled", "bursty", "growing", "failing", "mixed")
 _CHUNK_MESSAGES, _CHUNK_BYTES = 200, 16 << 20
 _DELAYS = (2.0, 4.0, 8.0)
 _ATTEMPTS = 3
+_SAMPLES_AN_AGE = 100  # as in sql/queries/progress_note.sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def simulate(kind: str, seed: int, other_luck: tuple[int, int] | None = None) ->
         _step(world, now, what, chunk)
         if what == "sample":
             world.look()
-            if sample_due(now, samples):
+            if now - samples[-1].at >= max(SAMPLE_SECONDS, now / _SAMPLES_AN_AGE):
                 samples.append(world.sample(now))
             world.at(now + SAMPLE_SECONDS, "sample")
         _begin(world, now)

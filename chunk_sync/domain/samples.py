@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 SAMPLE_SECONDS = 15.0
 """Samples are no nearer to each other than this, and further apart the older a job is (progress_note.sql)."""
-SAMPLES_AN_AGE = 100
-"""So many samples in a job's age so far: what a forecast reads stays small, however long a job takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +72,6 @@ class Pauses:
         """Say how sure that is, as a part of it."""
         turns = max(messages / self.every, 0.5)
         return 0.2 * math.sqrt(1 / max(self.count, 1) + 1 / turns) + 0.3 / turns
-
-
-def sample_due(now: float, samples: Sequence[Sample]) -> bool:
-    """Say whether another sample of a job is worth keeping."""
-    return not samples or now - samples[-1].at >= max(SAMPLE_SECONDS, (now - samples[0].at) / SAMPLES_AN_AGE)
 
 
 def turned_away(sample: Sample) -> float:

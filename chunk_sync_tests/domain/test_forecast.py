@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from chunk_sync.domain.backlog import OpenJob, drained_by
 from chunk_sync.domain.forecast import Forecast, NoForecast, calibrate, forecast
-from chunk_sync.domain.samples import Sample, sample_due
+from chunk_sync.domain.samples import Sample
 
 ZERO = Sample(0.0, 0, 10_000, 0, 500_000_000, 0, 100, 0, 0.0, 0, 0.0, paused=False)
 """A job of a hundred chunks, of a hundred messages of 50 KB each, before anything was done."""
@@ -209,17 +208,6 @@ def test_ranges_are_scaled_by_what_came() -> None:
     assert calibrate([(0.1, 0.2564)] * 1_000) == pytest.approx(2.0, abs=0.1)
     assert calibrate([(0.1, 0.2564)] * 2) < 1.1
     assert 0.2 <= calibrate([(0.1, 0.0)] * 1_000) < 1.0
-
-
-@given(st.lists(st.floats(0, 100_000), min_size=1, max_size=300, unique=True).map(sorted))
-def test_samples_stay_few(moments: list[float]) -> None:
-    """However often somebody looks, no two samples lie nearer to each other than a hundredth of the age, or 15 s."""
-    kept: list[Sample] = []
-    for at in moments:
-        if sample_due(at, kept):
-            kept.append(at_work(at, 0))
-    gaps = [b.at - a.at for a, b in pairwise(kept)]
-    assert all(gap >= max(15.0, (b.at - kept[0].at) / 100) for gap, b in zip(gaps, kept[1:], strict=True))
 
 
 def job(remaining: int, expected: float | None, rate: float = 1.0, *, planned: bool = True) -> OpenJob:
