@@ -22,7 +22,9 @@ from chunk_sync.store.migrations import migrate
 if TYPE_CHECKING:  # a plugin must not be imported before pytest loads it
     from chunk_sync_tests.postgres_plugin import PgServer
 
-hypothesis.settings.register_profile("chunk_sync", deadline=None)  # a busy machine is no finding
+hypothesis.settings.register_profile(  # a busy machine is no finding
+    "chunk_sync", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("chunk_sync")
 
 pytest_plugins = [

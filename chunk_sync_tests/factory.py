@@ -62,9 +62,9 @@ def make_job(
     return PlannedJob(job.id, mailbox, [chunk.chunk_id for chunk in found])
 
 
-def open_worker(database: Database, name: str = "worker") -> int:
-    """Register a worker that works for no run."""
-    return queue.open_worker(database, name, LEASE, None)
+def open_worker(database: Database, name: str = "worker", lease: float = LEASE) -> int:
+    """Register a worker that works for no run; `lease` in seconds."""
+    return queue.open_worker(database, name, lease, None)
 
 
 def claim(database: Database, job: PlannedJob, worker: int, limit: int = 1) -> list[ClaimedChunk]:

@@ -16,6 +16,7 @@ create databases.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -43,6 +44,7 @@ _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 1 << 30
 # Dropping a database at once waits 100 ms for the backend of the connection just closed.
 _KEPT_CLONES = 2
+_TRIES = 12
 
 
 @dataclass
@@ -62,7 +64,7 @@ class PgServer:
         statement = sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(self.owner))
         if template:
             statement += sql.SQL(" template {} strategy file_copy").format(sql.Identifier(template))
-        self.admin.execute(statement)
+        self._alone(statement)
         self._databases.append(name)
         return name
 
@@ -85,8 +87,16 @@ class PgServer:
 
     def drop(self, name: str) -> None:
         """Drop a database, whoever is connected."""
-        self.admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+        self._alone(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
         self._databases.remove(name)
+
+    def _alone(self, statement: sql.Composed) -> None:
+        """Execute what waits 5 s for the sessions of a database to end, again when one takes longer to notice."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(psycopg.errors.ObjectInUse):
+                self.admin.execute(statement)
+                return
+        self.admin.execute(statement)
 
     def drop_all(self) -> None:
         """Drop all databases that were handed out."""

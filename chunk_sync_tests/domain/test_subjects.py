@@ -77,8 +77,8 @@ def test_the_models_prefixes_are_what_it_says() -> None:
 
 @pytest.mark.parametrize("piece", ["re:", "[", "[a]", "[a] re[", "re[1", "re ", "\ufdfa", "a\u0300", ": ", "re[2]^"])
 def test_hostile_subjects_cost_little(piece: str) -> None:
-    """A megabyte of anything is read in a moment, and what is left is bounded."""
-    began = time.perf_counter()
+    """A megabyte of anything is read in a moment of the processor, and what is left is bounded."""
+    began = time.thread_time()
     subject = read_subject(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
     assert len(subject.base) < 20_000

@@ -142,11 +142,11 @@ def test_odd_headers() -> None:
 def test_thousands_of_references() -> None:
     """A message may speak of 5,000 others, and 5,000 may hang on one chain."""
     many = [f"id{n}" for n in range(5000)]
-    began = time.perf_counter()
+    began = time.thread_time()
     chain = [Mail(name, name, in_reply_to=f"id{n - 1}") for n, name in enumerate(many)]
     assert 1 == len(landed([Mail("all", "z", reference_ids=many)], chain))
     assert 1 == len(landed(chain[::-1]))
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_b31_headers_never_join_what_shares_a_subject() -> None:

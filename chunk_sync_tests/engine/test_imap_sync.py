@@ -128,7 +128,7 @@ def test_mbsync_gets_the_same_mail(dovecot_server: DovecotServer, parts: Parts, 
     config.write_text(_MBSYNC.format(maildir=maildir, **server))
     program = shutil.which("mbsync")
     assert program is not None
-    done = subprocess.run([program, "-c", str(config), "-a"], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([program, "-c", str(config), "-a"], capture_output=True, text=True, check=False, timeout=600)
     assert 0 == done.returncode, done.stderr
     # mbsync leaves a mark of its own in every header.
     files = [path for folder in ("cur", "new") for path in maildir.rglob(f"{folder}/*")]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from chunk_sync.domain.chunks import ChunkOutcome, ChunkState
 from chunk_sync.domain.partitions import partition_key
+from chunk_sync.engine import worker
 from chunk_sync.engine.range_run import RunRequest, start_run
 from chunk_sync.engine.verify import FolderVerdict
 from chunk_sync.engine.worker import Worker
 from chunk_sync.errors import ErrorCategory, ErrorScope, LeaseLost, ProviderError, UsageError
 from chunk_sync.store import queue
 from chunk_sync_tests.engine.world import World
-from chunk_sync_tests.factory import job_row
+from chunk_sync_tests.factory import job_row, move_clock
 
 
 def failing(times: int, error: Exception, only: int | None = None) -> Callable[[int], None]:
@@ -184,6 +186,7 @@ def test_a_plan_that_fails_is_tried_again_by_its_category(world: World) -> None:
 
     world.mail.on_open = refuse
     job_id = world.request()
+    move_clock(world.database, "0 seconds")  # it stands still: the delay does not pass
     first = world.plan(job_id)
     assert first is not None
     assert ("requested", "auth") == (first.status, first.category)
@@ -268,15 +271,17 @@ def test_b38_a_run_that_loses_its_lease_stops_and_lands_nothing_more(world: Worl
     assert FolderVerdict("INBOX", 100, 100) == world.verdict()
 
 
-def test_the_worker_fences_itself(world: World) -> None:
+def test_the_worker_fences_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that could not renew for 0.8 of its lease stops by itself."""
-    with Worker(world.database, "w", 60) as worker:
-        worker.check()
-        worker._renewed -= 47
-        worker.check()
-        worker._renewed -= 2
+    now = [1000.0]
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with Worker(world.database, "w", 600) as one:  # the next heartbeat is minutes away
+        one.check()
+        now[0] += 479
+        one.check()
+        now[0] += 2
         with pytest.raises(LeaseLost, match="could not renew"):
-            worker.check()
+            one.check()
 
 
 def test_an_invented_partition_key_is_a_clear_error(world: World) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
-from chunk_sync.mail import connect
+from chunk_sync.mail.imap_wire import ImapWire
 from chunk_sync_tests.faults.world import BODIES, CHUNK, LIST, LISTING, OPEN, World
 from chunk_sync_tests.servers.fault_script import (
     BODY,
     Act,
     Fault,
     Place,
+    Steps,
     answer,
     before,
     doubled,
@@ -190,9 +189,20 @@ def test_b20_another_uidvalidity_while_planning(world: World) -> None:
 
 def test_a_server_that_drips_runs_into_the_deadline(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """No single wait is long, but all together: `timeout`, and the next attempt, on a good line, is whole."""
-    monkeypatch.setattr(connect, "ImapLimits", functools.partial(connect.ImapLimits, patience=0.5))
+    wires: list[ImapWire] = []
+    allow = ImapWire.allow
+
+    def note(wire: ImapWire, seconds: float) -> None:
+        wires.append(wire)
+        allow(wire, seconds)
+
+    def drip_on_the_impatient(tag: bytes, truth: bytes) -> Steps:
+        """What comes before has time enough, and the drip would last a minute."""
+        return [lambda: allow(wires[-1], 0.5), *drip(50)(tag, truth)]
+
+    monkeypatch.setattr(ImapWire, "allow", note)
     job_id = world.planned()
-    world.proxy.faults = [fault] = [Fault(Place.REPLY, drip(500), BODY, nth=_MIDDLE)]
+    world.proxy.faults = [fault] = [Fault(Place.REPLY, drip_on_the_impatient, BODY, nth=_MIDDLE)]
     world.check(world.settle(job_id))
     assert 1 == fault.hits
     assert ["timeout"] == [failure.category for failure in world.failures()]

@@ -1,25 +1,30 @@
 """A mailbox on a real server behind the fault proxy, its database, and the oracle that compares the two.
 
-Time is moved, never waited for: a run has no patience, and between two runs the database's clock jumps to
-the moment at which something is due again.
+Time is moved, never waited for: the database's clock stands still, a run has no patience, and between two runs the
+clock jumps to the moment at which something is due again. A line has a minute for every answer; a world that gives up
+soon does so on lines that have fallen silent, and on none that is only slow.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pytest
 import zstandard
 
 from chunk_sync.domain.spans import UidSet
 from chunk_sync.engine.connect import source_opener
 from chunk_sync.engine.plan_job import PlanOutcome
 from chunk_sync.engine.run_chunks import Parts
+from chunk_sync.mail.imap_wire import ImapWire
 from chunk_sync.settings import Settings
 from chunk_sync.store.database import Database
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
@@ -28,11 +33,15 @@ from chunk_sync_tests.servers.fault_proxy import FaultProxy
 from chunk_sync_tests.servers.process import ImapServer
 from chunk_sync_tests.syncing import plan, run_due
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 FOLDERS = {"INBOX": 60, "Work": 40, "Sent": 20}
 TOTAL = sum(FOLDERS.values())
 CHUNK = 25
 CHUNKS = 6
 _ROUNDS = 8
+_MOMENT = 0.2
 
 # The commands of a sync, however they are spelt.
 LOGIN = rb"^(LOGIN|AUTHENTICATE)\b"
@@ -99,12 +108,12 @@ class World:
             {
                 "CHUNK_SYNC_HOME": str(home),
                 "CHUNK_SYNC_CHUNK_MESSAGES": str(CHUNK),
-                "CHUNK_SYNC_SOURCE_TIMEOUT_SECONDS": "1",
                 "CHUNK_SYNC_PATIENCE_SECONDS": "0",
                 "CHUNK_SYNC_RUN_THREADS": "1",
             }
         )
         self.parts = Parts(database, settings, source_opener(settings))
+        move_clock(database, "0 seconds")
         self.box = add_mailbox(
             database,
             name="box",
@@ -112,6 +121,33 @@ class World:
             provider="imap",
             credential=f"file:{secret}",
         )
+
+    @contextmanager
+    def gives_up_soon(self) -> Iterator[None]:
+        """Wait for an answer for a moment only, but on without end while the proxy has something to say."""
+        patient, parts = ImapWire.wait_for_bytes, self.parts
+
+        def wait_for_bytes(wire: ImapWire, buffer: WriteableBuffer) -> int:
+            while True:
+                left, is_silent = wire._patience, wire.sock.getsockname() in self.proxy.silent
+                try:
+                    return patient(wire, buffer)
+                except TimeoutError:
+                    if is_silent:  # it was already when the waiting began: nothing is on its way
+                        raise
+                    wire.allow(left)
+
+        settings = dataclasses.replace(parts.settings, source_timeout_seconds=_MOMENT)
+        self.parts = dataclasses.replace(parts, settings=settings, open_mailbox=source_opener(settings))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ImapWire, "wait_for_bytes", wait_for_bytes)
+            yield
+        self.parts = parts
+
+    def hear_out(self) -> None:
+        """Wait for all that was said so far, and forget it."""
+        self.proxy.hear_out()
+        self.proxy.commands.clear()
 
     def request(self, sync_type: str | None = None) -> int:
         """Ask for a sync; returns the job."""

@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Self
+from typing import BinaryIO, Self
 
 from chunk_sync.mail.imap import ImapLimits, ImapSource
 from chunk_sync.mail.imap_session import Account
@@ -21,6 +21,8 @@ from chunk_sync_tests.servers.process import HOST
 HANG_UP = None
 Lie = Callable[[bytes, bytes], Iterable[bytes | None]]
 
+_ENOUGH = 60.0
+"""Seconds for what takes a moment, on a machine that stands still now and then."""
 _UID_SET = re.compile(r"UID FETCH (\S+) (.*)", re.IGNORECASE)
 
 
@@ -59,7 +61,11 @@ def _honest(_: bytes, truth: bytes) -> list[bytes]:
 
 
 class ScriptedImap:
-    """The server; `messages` by UID, `lies` by the kind of command (see `_kind`), `commands` as they came."""
+    """The server; `messages` by UID, `lies` by the kind of command (see `_kind`), `commands` as they came.
+
+    A command whose answer has arrived is in `commands`. One that nobody waited for, as LOGOUT, is there for certain
+    when the server has ended: leaving it hears all clients to the end of their lines.
+    """
 
     def __init__(
         self,
@@ -84,14 +90,15 @@ class ScriptedImap:
         self._threads[0].start()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for connection in self._open:
+        self._threads[0].join(_ENOUGH)  # from here on there are no new connections
+        for connection in self._open if error else ():  # a test that failed may have left some open
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(10)
+            thread.join(_ENOUGH)
             assert not thread.is_alive()
 
     def source(
@@ -99,8 +106,8 @@ class ScriptedImap:
         password: str = "sesame",
         *,
         user: str = "ann",
-        silence: float = 10,
-        patience: float = 10,
+        silence: float = _ENOUGH,
+        patience: float = _ENOUGH,
         max_message_bytes: int = 1 << 20,
         reopen: float = 30,
         endpoint: Endpoint | None = None,
@@ -124,18 +131,24 @@ class ScriptedImap:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines, contextlib.suppress(OSError):
-            if not self._answer(connection, "greeting", b"", b"* OK ready\r\n"):
+            try:
+                self._converse(connection, lines)
+            except OSError:  # the client has gone: what it had said is heard all the same
+                self.commands += [_read(line)[1] for line in lines]
+
+    def _converse(self, connection: socket.socket, lines: BinaryIO) -> None:
+        if not self._answer(connection, "greeting", b"", b"* OK ready\r\n"):
+            return
+        for line in lines:
+            tag, command = _read(line)
+            self.commands.append(command)
+            kind = _kind(command)
+            if kind == "AUTHENTICATE":
+                connection.sendall(b"+ \r\n")
+                self.commands.append(lines.readline().decode().strip())
+            truth = b"".join(self._truth(kind, command)) + tag.encode() + b" OK done\r\n"
+            if not self._answer(connection, kind, tag.encode(), truth) or kind == "LOGOUT":
                 return
-            for line in lines:
-                tag, _, command = line.decode("utf-8", "surrogateescape").rstrip("\r\n").partition(" ")
-                self.commands.append(command)
-                kind = _kind(command)
-                if kind == "AUTHENTICATE":
-                    connection.sendall(b"+ \r\n")
-                    self.commands.append(lines.readline().decode().strip())
-                truth = b"".join(self._truth(kind, command)) + tag.encode() + b" OK done\r\n"
-                if not self._answer(connection, kind, tag.encode(), truth) or kind == "LOGOUT":
-                    return
 
     def _answer(self, connection: socket.socket, kind: str, tag: bytes, truth: bytes) -> bool:
         lie = self.lies.get(kind)
@@ -177,6 +190,12 @@ class ScriptedImap:
             return b" BODY[] {%d}\r\n%s" % (len(raw), raw)
         flags = rb" FLAGS (\Seen)" if kind == "SIZES" else b""
         return flags + b' INTERNALDATE "17-Jul-1996 02:44:25 -0700" RFC822.SIZE %d' % len(raw)
+
+
+def _read(line: bytes) -> tuple[str, str]:
+    """Read the tag and the command."""
+    tag, _, command = line.decode("utf-8", "surrogateescape").rstrip("\r\n").partition(" ")
+    return tag, command
 
 
 def _kind(command: str) -> str:

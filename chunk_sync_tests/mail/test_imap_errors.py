@@ -201,7 +201,7 @@ def test_login_disabled_means_authenticate_is_used_after_tls_only() -> None:
         with server.source() as source, pytest.raises(ProviderError, match="STARTTLS") as caught:
             source.folders()
         assert (C.AUTH, ACCOUNT) == (caught.value.category, caught.value.scope)
-        assert ["CAPABILITY"] == server.commands
+    assert ["CAPABILITY"] == server.commands
 
 
 class _FarEndpoint(Endpoint):
@@ -218,7 +218,7 @@ def test_no_password_leaves_the_machine_unencrypted() -> None:
         endpoint = _FarEndpoint(HOST, server.port, tls=False)
         with server.source(endpoint=endpoint) as source, pytest.raises(ProviderError, match="imaps://"):
             source.folders()
-        assert ["CAPABILITY"] == server.commands
+    assert ["CAPABILITY"] == server.commands
 
 
 def test_starttls_that_fails_sends_no_password() -> None:
@@ -227,7 +227,7 @@ def test_starttls_that_fails_sends_no_password() -> None:
         endpoint = _FarEndpoint(HOST, server.port, tls=False)
         with server.source(endpoint=endpoint) as source, pytest.raises(ProviderError):
             source.folders()
-        assert ["CAPABILITY", "STARTTLS"] == server.commands
+    assert ["CAPABILITY", "STARTTLS"] == server.commands
 
 
 @pytest.mark.parametrize(

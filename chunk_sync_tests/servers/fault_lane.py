@@ -16,7 +16,7 @@ from chunk_sync_tests.servers.fault_script import Drip, Step
 LINE_LIMIT = 1 << 24
 BLOCK = 1 << 16
 _DRIP_PAUSE = 0.02
-_GOODBYE = 5.0
+_GOODBYE = 60.0
 
 
 class Cut(Exception):
@@ -53,6 +53,8 @@ async def opened(connected: socket.socket, tls: ssl.SSLContext | None) -> AsyncI
     connected.settimeout(0)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     transport, _ = await loop.connect_accepted_socket(lambda: protocol, connected, ssl=tls)
+    if tls is None:  # whoever drains knows that all has gone; asyncio's TLS would never say so
+        transport.set_write_buffer_limits(0)
     try:
         yield Streams(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
     finally:
@@ -77,6 +79,10 @@ class Lane:
         """Send this next; waits while too much is under way."""
         await self._queue.put((asyncio.get_running_loop().time() + self._delay, step))
 
+    async def emptied(self) -> None:
+        """Wait until all that was put in has gone to the other side."""
+        await self._queue.join()
+
     async def copy(self, reader: asyncio.StreamReader) -> None:
         """Hand on whatever comes, unread, to its end."""
         while data := await reader.read(BLOCK):
@@ -96,6 +102,7 @@ class Lane:
             else:
                 await self._streams.end(step)
                 raise Cut
+            self._queue.task_done()
 
     async def _write(self, data: bytes) -> None:
         size = max(1, int(self._rate * _DRIP_PAUSE)) if self._rate else len(data) or 1

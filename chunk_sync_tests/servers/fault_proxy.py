@@ -19,7 +19,9 @@ from urllib.parse import quote
 from chunk_sync_tests.servers.certificates import Certificates
 from chunk_sync_tests.servers.fault_lane import BLOCK, Cut, Lane, Streams, opened, reset_on_close
 from chunk_sync_tests.servers.fault_script import Drip, Fault, Place, Step, Steps
-from chunk_sync_tests.servers.process import HOST
+from chunk_sync_tests.servers.process import ENOUGH, HOST, wait_until
+
+Address = tuple[str, int]
 
 _LITERAL = re.compile(rb"\{(\d+)\+?\}\r\n$")
 _COMMAND = re.compile(rb"([A-Za-z0-9]+) ([A-Za-z].*)", re.DOTALL)
@@ -31,7 +33,9 @@ class FaultProxy:
 
     `round_trip` is in seconds. `hide` are capabilities that clients must not see: what is compressed cannot
     be read. With `certificates` clients speak TLS to the proxy, and the proxy plain text to the server.
-    `commands` are the clients' commands as they came, without tags; `connections` counts them.
+    `commands` are the clients' commands as they came, without tags; `connections` counts them. What a client says
+    without waiting for an answer is among them after `hear_out`. `silent` are the clients, by their addresses, that
+    have got all that they will ever get.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class FaultProxy:
         self.faults = list(faults)
         self.commands: list[str] = []
         self.connections = 0
+        self.silent: set[Address] = set()
+        self._ended = 0
         self.one_way = round_trip / 2
         self.hidden = tuple(b" " + word.encode() for word in hide)
         self._upstream = port
@@ -65,7 +71,7 @@ class FaultProxy:
 
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._end)
-        self._thread.join(10)
+        self._thread.join(ENOUGH)
         assert not self._thread.is_alive()
         if self._error:
             raise self._error  # a script that does not fit what the server said
@@ -75,6 +81,10 @@ class FaultProxy:
         if self._tls:
             return f"imaps://{quote(user)}@{HOST}:{self.port}/?ca={self._ca}"
         return f"imap://{quote(user)}@{HOST}:{self.port}/"
+
+    def hear_out(self) -> None:
+        """Wait until the clients, who all have hung up, were heard to the end."""
+        assert wait_until(lambda: self._ended == self.connections), "a client is still connected"
 
     def strike(self, place: Place, text: bytes, tag: bytes, truth: bytes, command: bytes = b"") -> Steps | None:
         """Give the steps of the fault whose moment this is; None when all is honest."""
@@ -110,6 +120,7 @@ class FaultProxy:
             self._error = error
         finally:
             client.close()
+            self._ended += 1
 
     def _dial(self) -> socket.socket:
         return socket.create_connection((HOST, self._upstream))
@@ -127,6 +138,7 @@ class FaultProxy:
             elif step in {Step.FIN, Step.STALL}:
                 if step is Step.FIN:
                     client.shutdown(socket.SHUT_WR)
+                self.silent.add(client.getpeername())
                 while await self._loop.sock_recv(client, BLOCK):
                     pass
                 raise Cut
@@ -138,6 +150,7 @@ class _Connection:
     def __init__(self, proxy: FaultProxy, client: Streams, server: Streams) -> None:
         self._proxy = proxy
         self._client, self._server = client.reader, server.reader
+        self._address: Address = client.writer.get_extra_info("peername")
         self._down, self._up = Lane(client, proxy.one_way), Lane(server, proxy.one_way)
         self._in_flight: dict[bytes, bytes] = {}
         self._answered = asyncio.Event()
@@ -229,12 +242,14 @@ class _Connection:
             if step is Step.HONEST:
                 await honest()
             elif step is Step.STALL:
+                await self._down.emptied()
+                self._proxy.silent.add(self._address)
                 await stalled()
             elif isinstance(step, bytes | Drip):
                 await self._down.put(step)
             elif isinstance(step, Step):
                 await self._down.put(step)
-                await _for_ever()
+                await stalled()
             else:
                 await asyncio.to_thread(step)
 

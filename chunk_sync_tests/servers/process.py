@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -25,8 +26,9 @@ from chunk_sync_tests.servers.client import Client
 HOST = "127.0.0.1"
 DEFAULT_USER = "olena"
 DEFAULT_PASSWORD = "open-sesame-42"
-_START_DEADLINE = 30.0
-_STOP_DEADLINE = 10.0
+ENOUGH = 60.0
+"""Seconds to wait for what takes a moment, on a machine that stands still now and then: nobody waits out of habit."""
+_PORTS = range(10_000, 20_000)  # the embedded PostgreSQL takes those above
 _FIRST_DELIVERY = datetime(2024, 1, 1, tzinfo=UTC)
 _OLD_EPOCH = "Old epoch"
 
@@ -131,7 +133,7 @@ class ImapServer(ABC):
             return
         self._ask_to_end(self._process)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_STOP_DEADLINE)
+            self._process.wait(ENOUGH)
         self.kill()
 
     def kill(self) -> None:
@@ -146,7 +148,7 @@ class ImapServer(ABC):
         if self._process.stdout:
             self._process.stdout.close()
         self._process = None
-        wait_until(lambda: not self.processes(), _STOP_DEADLINE)
+        wait_until(lambda: not self.processes())
 
     def processes(self) -> list[int]:
         """List the ids of the server's living processes."""
@@ -157,7 +159,7 @@ class ImapServer(ABC):
 
     def _wait_for_greeting(self) -> None:
         """Wait until the server greets; its end, or the deadline, raises ServerDidNotStart."""
-        answered = wait_until(lambda: self._ended() or greets(self.port), _START_DEADLINE)
+        answered = wait_until(lambda: self._ended() or greets(self.port))
         if not answered or self._ended():
             log = self.log()
             self.kill()
@@ -205,24 +207,26 @@ def digest(raw: bytes) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports of loopback that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Find ports of loopback that are free, and that no outgoing connection is given while a server is away."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.choice(_PORTS)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind((HOST, port))
+            found.add(port)
+    return list(found)
 
 
 def greets(port: int) -> bool:
     """Tell whether an IMAP server answers on a port, in plain text."""
     try:
-        with socket.create_connection((HOST, port), 5) as connection:
+        with socket.create_connection((HOST, port), ENOUGH) as connection:
             return connection.recv(64).startswith(b"* OK")
     except OSError:
         return False
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = ENOUGH) -> bool:
     """Ask again and again until a condition holds; False when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from chunk_sync.demo.mailbox import GeneratedMessage
-from chunk_sync_tests.servers.process import ImapServer, ServerDidNotStart
+from chunk_sync_tests.servers.process import ImapServer, ServerDidNotStart, free_ports
 
+_PORT_ATTEMPTS = 3
 _PROGRAM = Path(__file__).with_name("pymap_main.py")
 
 
@@ -42,7 +43,9 @@ class PymapServer(ImapServer):
         self._group = self._process.pid
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps({"port": self.port, "users": self.users}).encode() + b"\n")
+        # On its first start it takes one of these; later the same one again.
+        ports = [self.port] if self.port else free_ports(_PORT_ATTEMPTS)
+        self._process.stdin.write(json.dumps({"ports": ports, "users": self.users}).encode() + b"\n")
         self._process.stdin.flush()
         port = self._process.stdout.readline()
         if not port:

@@ -1,6 +1,6 @@
-"""The process behind `pymap.py`: pymap's in-memory server with our users, on a port of its own choice.
+"""The process behind `pymap.py`: pymap's in-memory server with our users, on the first of some ports that is free.
 
-Reads one line of JSON (`{"port": 0, "users": {"name": "password"}}`), prints the port, and ends with its
+Reads one line of JSON (`{"ports": [20000], "users": {"name": "password"}}`), prints the port, and ends with its
 standard input, so that it never outlives the tests. Passwords are compared as they are: pymap's default
 hashing costs 0.6 s of CPU for each login.
 """
@@ -8,6 +8,7 @@ hashing costs 0.6 s of CPU for each login.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from argparse import Namespace
@@ -22,16 +23,23 @@ from pysasl.hashing import Cleartext
 _HOST = "127.0.0.1"
 
 
-async def serve(port: int, users: dict[str, str]) -> None:
+async def serve(ports: list[int], users: dict[str, str]) -> None:
     """Serve until standard input ends."""
     backend, config = await _backend(users)
     config.apply_context()
     serve_one = ProxyProtocolReader(config.proxy_protocol).get_callback(IMAPServer(backend.login, config))
-    server = await asyncio.start_server(serve_one, _HOST, port)
+    server = await _listening(serve_one, ports)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await _end_of_input()
     server.close()
+
+
+async def _listening(serve_one: Any, ports: list[int]) -> asyncio.Server:
+    for port in ports[:-1]:
+        with contextlib.suppress(OSError):  # somebody has taken it meanwhile
+            return await asyncio.start_server(serve_one, _HOST, port)
+    return await asyncio.start_server(serve_one, _HOST, ports[-1])
 
 
 async def _backend(users: dict[str, str]) -> tuple[DictBackend, Config]:
@@ -64,4 +72,4 @@ async def _end_of_input() -> None:
 
 if __name__ == "__main__":
     wanted = json.loads(sys.stdin.readline())
-    asyncio.run(serve(wanted["port"], wanted["users"]))
+    asyncio.run(serve(wanted["ports"], wanted["users"]))

@@ -36,7 +36,7 @@ from chunk_sync_tests.servers.fault_script import (
     say,
     unclosed,
 )
-from chunk_sync_tests.servers.process import HOST, ImapServer
+from chunk_sync_tests.servers.process import ENOUGH, HOST, ImapServer, wait_until
 from chunk_sync_tests.servers.pymap import PymapServer
 
 MESSAGES = [b"Subject: %d\r\n\r\n%s\r\n" % (n, b"x" * 100 * n) for n in range(1, 6)]
@@ -66,18 +66,26 @@ def pymap_proxy(pymap: PymapServer) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def logged_in(proxy: FaultProxy, server: ImapServer, timeout: float = 10) -> Client:
+def logged_in(proxy: FaultProxy, server: ImapServer) -> Client:
     """Log in through the proxy."""
-    return Client(HOST, proxy.port, server.user, server.password, timeout)
+    return Client(HOST, proxy.port, server.user, server.password)
 
 
-def received(proxy: FaultProxy, server: ImapServer, timeout: float = 10) -> tuple[bytes, type[Exception] | None]:
-    """Log in, open INBOX and fetch all: the bytes that came in answer, and how the line ended."""
+def received(
+    proxy: FaultProxy, server: ImapServer, *, until_silent: bool = False
+) -> tuple[bytes, type[Exception] | None]:
+    """Log in, open INBOX and fetch all: the bytes that came in answer, and how the line ended.
+
+    A line that is to fall silent is read when it is, and then for a moment: no answer comes late.
+    """
     came = b""
-    with logged_in(proxy, server, timeout) as client:
+    with logged_in(proxy, server) as client:
         client.select("INBOX")
         connection = client._socket
         connection.sendall(b"F " + FETCH + b"\r\n")
+        if until_silent:
+            assert wait_until(lambda: connection.getsockname() in proxy.silent)
+            connection.settimeout(0.2)
         try:
             while b"F OK" not in came and (data := connection.recv(1 << 16)):
                 came += data
@@ -103,15 +111,19 @@ def test_the_round_trip_is_as_long_as_asked_for(pymap: PymapServer) -> None:
     with FaultProxy(pymap.port, round_trip=0.1) as proxy, logged_in(proxy, pymap) as client:
         started = time.monotonic()
         client.command(b"NOOP")
-        one = time.monotonic() - started
-        client._socket.sendall(b"".join(b"P%d NOOP\r\n" % n for n in range(10)))
-        started = time.monotonic()
-        answers = b""
-        while b"P9 OK" not in answers:
-            answers += client._socket.recv(1 << 16)
-        ten = time.monotonic() - started
-    assert 0.1 <= one < 0.19
-    assert 0.1 <= ten < 0.3
+        assert 0.1 <= time.monotonic() - started
+
+        def ten_at_once() -> float:
+            started = time.monotonic()
+            client._socket.sendall(b"".join(b"P%d NOOP\r\n" % n for n in range(10)))
+            answers = b""
+            while b"P9 OK" not in answers:
+                answers += client._socket.recv(1 << 16)
+            return time.monotonic() - started
+
+        # One after another they would take a second each time, however fast the machine.
+        assert wait_until(lambda: ten_at_once() < 0.5)
+        assert 0.1 <= ten_at_once()
 
 
 def test_a_cut_is_exact_to_the_byte(pymap: PymapServer, pymap_proxy: FaultProxy) -> None:
@@ -148,7 +160,7 @@ def test_how_a_line_ends(
 ) -> None:
     """By FIN, by RST or not at all, as the script says."""
     pymap_proxy.faults = [fault] = [Fault(place, act, pattern)]
-    came, ended = received(pymap_proxy, pymap, timeout=0.5)
+    came, ended = received(pymap_proxy, pymap, until_silent=end is TimeoutError)
     assert 1 == fault.hits
     assert end is ended
     assert b"F OK" not in came
@@ -227,7 +239,7 @@ def test_a_drip_is_slow(pymap: PymapServer, pymap_proxy: FaultProxy) -> None:
     came, end = received(pymap_proxy, pymap)
     assert end is None
     assert all(message in came for message in MESSAGES)
-    assert 0.2 < time.monotonic() - started < 2
+    assert 0.2 < time.monotonic() - started
 
 
 def test_hidden_capabilities_are_not_seen(imap_server: ImapServer) -> None:
@@ -278,9 +290,9 @@ def test_a_handshake_fails_on_demand(
     """Before the first byte of TLS: once, then the handshake works."""
     trust = ssl.create_default_context(cafile=str(certificates.ca))
     with FaultProxy(pymap.port, [Fault(Place.CONNECT, act)], certificates=certificates) as proxy:
-        with socket.create_connection((HOST, proxy.port), 5) as plain, pytest.raises(error):
+        with socket.create_connection((HOST, proxy.port), ENOUGH) as plain, pytest.raises(error):
             trust.wrap_socket(plain, server_hostname="localhost")
-        with socket.create_connection((HOST, proxy.port), 5) as plain:
+        with socket.create_connection((HOST, proxy.port), ENOUGH) as plain:
             trust.wrap_socket(plain, server_hostname="localhost").close()
 
 

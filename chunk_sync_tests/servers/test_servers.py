@@ -165,7 +165,7 @@ def test_pymap_starts_again_on_its_port(pymap_server: PymapServer) -> None:
 def test_pymap_ends_with_the_tests(pymap_server: PymapServer) -> None:
     """When the test process dies, its pipe closes, and the server goes too."""
     pymap_server.hang_up()
-    assert wait_until(lambda: not pymap_server.processes(), 10)
+    assert wait_until(lambda: not pymap_server.processes())
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
