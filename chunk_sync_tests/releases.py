@@ -33,7 +33,7 @@ RELEASE_SETTINGS = {"CHUNK_SYNC_CHUNK_MESSAGES": "25", "CHUNK_SYNC_MAX_MESSAGE_B
 HALF_DONE = ("Dead", "Done", "Held", "Lost", "Retry", "Waiting")
 """Folders of a mailbox to be left half done, a chunk each, in this order: what a driver's `hold` makes of them."""
 BUSY_CHUNKS = 24
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 180.0
 
 Version = tuple[int, ...]
 

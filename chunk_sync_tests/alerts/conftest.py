@@ -16,6 +16,7 @@ from chunk_sync.store import alert_rules
 from chunk_sync.store.alert_rules import NewRoute
 from chunk_sync.store.control import Decision
 from chunk_sync.store.database import Database, Row
+from chunk_sync_tests.alerts.receivers import PATIENCE_SECONDS
 from chunk_sync_tests.factory import set_clock
 
 NOON = "2026-11-22 12:00:00+00"
@@ -56,7 +57,7 @@ class Desk:
 
     def deliver(self, **rest: Any) -> Outcome:
         """Send what is due."""
-        return deliver(self.database, self.reveal, **({"send": self.send} | rest))
+        return deliver(self.database, self.reveal, **({"send": self.send, "budget_seconds": PATIENCE_SECONDS} | rest))
 
     def tick(self) -> list[tuple[str, str]]:
         """Look, and send; what was sent meanwhile: route and title."""

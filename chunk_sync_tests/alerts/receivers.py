@@ -14,7 +14,26 @@ from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from chunk_sync.alerts.evaluate import deliver
+from chunk_sync.alerts.send import ping, send
+
+PATIENCE_SECONDS = 60.0
+PATIENT = f"cto={PATIENCE_SECONDS:g}&rto={PATIENCE_SECONDS:g}"
+"""Of a URL of apprise's: how long it waits by itself for a connection and for an answer."""
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Whoever sends meanwhile, and says nothing else, waits for an answer until a busy machine has given it."""
+    limits = ((send, "seconds"), (ping, "seconds"), (deliver, "budget_seconds"))
+    with pytest.MonkeyPatch.context() as patch:
+        for function, name in limits:
+            assert function.__kwdefaults__ is not None
+            patch.setitem(function.__kwdefaults__, name, PATIENCE_SECONDS)
+        yield
 
 
 @dataclass
@@ -28,7 +47,7 @@ class HttpSink:
     @property
     def url(self) -> str:
         """Its address for apprise, with a password that must appear nowhere."""
-        return f"json://ann:geheim-99@127.0.0.1:{self.port}/token-77"
+        return f"json://ann:geheim-99@127.0.0.1:{self.port}/token-77?{PATIENT}"
 
     @property
     def titles(self) -> list[str]:
@@ -58,7 +77,7 @@ def http_sink() -> Iterator[HttpSink]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with patience(), ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         sink.port = server.server_port
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -79,7 +98,7 @@ class SmtpSink:
     @property
     def url(self) -> str:
         """Its address for apprise."""
-        return f"mailto://127.0.0.1:{self.port}?from=sync@ours.example&to=ops@ours.example"
+        return f"mailto://127.0.0.1:{self.port}?from=sync@ours.example&to=ops@ours.example&{PATIENT}"
 
     async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802 - its name
         """Take a message."""
@@ -98,7 +117,8 @@ def smtp_sink() -> Iterator[SmtpSink]:
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield sink
+        with patience():
+            yield sink
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -109,6 +129,6 @@ def smtp_sink() -> Iterator[SmtpSink]:
 
 @contextmanager
 def hanging_port() -> Iterator[int]:
-    """A server that takes connections and says nothing."""
+    """A server that takes connections and says nothing; who is PATIENT waits for it far longer than is allowed."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]

@@ -107,18 +107,21 @@ def test_a_first_look_counts_from_itself(night: Night) -> None:
 
 def test_a_look_that_hangs_is_no_answer(tmp_path: Path) -> None:
     """And no second one is begun while it does."""
-    looks, go_on = list[int](), threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
 
     def look() -> Found:
-        looks.append(1)
-        go_on.wait(30)
+        begun.set()
+        go_on.wait(60)
         return Found(0)
 
     watch = Watch(look, lambda _: None, after=AFTER, memory=tmp_path / "deadman.json", seconds=0.02)
-    assert ["no answer within 0.02 s"] * 2 == [watch.check(NOON).found.trouble for _ in range(2)]
-    assert 1 == len(looks)
+    assert "no answer within 0.02 s" == watch.check(NOON).found.trouble
+    first = watch._thread
+    assert begun.wait(60)
+    assert "no answer within 0.02 s" == watch.check(NOON).found.trouble
+    assert first is watch._thread
     go_on.set()
-    watch._seconds = 10
+    watch._seconds = 60
     assert 0 == watch.check(NOON).found.age
 
 
@@ -148,7 +151,8 @@ def test_the_routes_hear_of_it_while_nobody_looks(office: Desk) -> None:
         age(office)
         found = look(office)
         assert found.outcome is not None
-        assert (16 * 60, 1) == (round(found.age or 0), found.outcome.statuses["sent"])
+        assert 16 <= (found.age or 0) / 60 < 17
+        assert 1 == found.outcome.statuses["sent"]
         look(office)
         assert ["chunk_sync critical: system_silent"] == hook.titles
         (alert,) = office.rows("alerts")
@@ -190,7 +194,7 @@ def test_it_sends_its_own_messages_only(office: Desk) -> None:
 def test_before_the_first_look_it_counts_from_the_migration(database: Database, owner: Database) -> None:
     """An installation that never came up is silent too."""
     owner.execute("UPDATE schema_migrations SET applied_at = clock() - interval '1 hour'")
-    assert 3600 == round(alerts.pulse_age(database))
+    assert 60 <= alerts.pulse_age(database) / 60 < 61
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class Running:
         """Send a signal, if one is given, and wait; the exit code, and the lines that were left."""
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self._reader.join()
         return code, list(self._lines.queue)
 
@@ -79,7 +79,7 @@ def address(command: Running) -> str:
 
 def get(url: str, accept: str = "") -> str:
     """Ask a server."""
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=60) as answer:
         return answer.read().decode()
 
 

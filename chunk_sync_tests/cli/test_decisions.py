@@ -31,7 +31,7 @@ def said(database: Database, home: Path, *words: str) -> str:
 def test_from_a_dead_letter_to_the_archive(database: Database, tmp_path: Path) -> None:
     """A chunk fails, is retried, synced again and archived; each step is audited with the login and the reason."""
     job = make_job(database, make_mailbox(database), chunks=2)
-    worker = open_worker(database)
+    worker = open_worker(database, lease=3600)
     (chunk,) = claim(database, job, worker)
     fail_for_good(database, chunk)
     assert f"sync job {job.id}: 1 failed chunks run again" == said(database, tmp_path, "retry", str(job.id))

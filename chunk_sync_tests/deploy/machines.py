@@ -19,15 +19,16 @@ import psutil
 import yaml
 
 from chunk_sync.local.dsn import app_url, dagster_own_url
+from chunk_sync.local.ports import choose_private_port
 from chunk_sync.local.processes import start_child
 from chunk_sync.settings import DAGSTER_DSN, DSN, HOME, PROJECT_ROOT, RUN_SLOTS, STATE, environment
 from chunk_sync.store.database import Database
 from chunk_sync_tests.e2e.sync_jobs import SyncJobs
-from chunk_sync_tests.servers.process import HOST, free_ports
+from chunk_sync_tests.servers.process import HOST
 
 T = TypeVar("T")
 DEPLOY = PROJECT_ROOT / "deploy"
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 STOP_SECONDS = 30.0
 _BIN = Path(sys.executable).parent
 
@@ -79,7 +80,7 @@ class Broker:
     """A Redis that keeps what it was told, on a port that stays the same."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_ports(1)[0]
+        self.port = choose_private_port()
         self.url = f"redis://{HOST}:{self.port}/0"
         self._folder = folder
         self._child: Child | None = None
@@ -177,7 +178,7 @@ class Machines(SyncJobs):
         self.folder = folder
         self.broker = Broker(folder / "broker")
         self.database = Database(app_url(dsn))
-        self.web_port = free_ports(1)[0]
+        self.web_port = choose_private_port()
         self._services = services
         self._changes = dict(changes or {})
         self._variables = {
@@ -230,7 +231,7 @@ class Machines(SyncJobs):
         self.wait_for(lambda: True if " ready." in log.read_text(errors="replace") else None, START_SECONDS, "worker")
 
     def _start_head(self) -> None:
-        port = str(free_ports(1)[0])
+        port = str(choose_private_port())
         described = yaml.safe_load((DEPLOY / "workspace.yaml").read_text("utf-8"))
         server = described["load_from"][0]["grpc_server"]
         ours = {"load_from": [{"grpc_server": {**server, "host": HOST, "port": int(port)}}]}

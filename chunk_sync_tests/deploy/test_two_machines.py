@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 
 import dagster as dg
@@ -21,7 +21,8 @@ from sqlalchemy import make_url
 from chunk_sync.demo.mailbox import iter_messages
 from chunk_sync.store.mailboxes import add_mailbox, request_sync
 from chunk_sync_tests.deploy.machines import Machine, Machines
-from chunk_sync_tests.e2e.test_daemon import half_way, partitions_told, served, stored
+from chunk_sync_tests.e2e.sync_jobs import HALF_WAY
+from chunk_sync_tests.e2e.test_daemon import partitions_told, served, stored
 from chunk_sync_tests.postgres_plugin import PgServer, scratch_folder
 from chunk_sync_tests.servers.dovecot import DovecotServer
 from chunk_sync_tests.servers.process import DEFAULT_PASSWORD
@@ -113,14 +114,6 @@ def runs_within_a_chunk(machines: Machines, job_id: int) -> list[str]:
     return [row["run_id"] for row in rows]
 
 
-@contextmanager
-def nothing_can_land(machines: Machines) -> Iterator[None]:
-    """Runs at work come to a stop within a chunk, and stay there."""
-    with machines.database.owner_transaction() as conn:
-        conn.execute("LOCK TABLE messages IN EXCLUSIVE MODE")
-        yield
-
-
 def machines_of(machines: Machines, dagster: dg.DagsterInstance, runs: list[str]) -> list[Machine]:
     """The machines that these runs are on."""
     told = [dagster.all_logs(run, dg.DagsterEventType.ENGINE_EVENT) for run in runs]
@@ -128,37 +121,38 @@ def machines_of(machines: Machines, dagster: dg.DagsterInstance, runs: list[str]
     return [machine for machine in machines.workers if pids & {p.pid for p in run_processes(machine)}]
 
 
-def check(machines: Machines, name: str, job_id: int, server: DovecotServer, seconds: float = 120) -> None:
+def check(machines: Machines, name: str, job_id: int, server: DovecotServer, seconds: float = 300) -> None:
     """Wait for the end of a sync; nothing is lost and nothing is doubled."""
     done = machines.wait_until_ended(job_id, seconds)
     assert ("completed", MESSAGES) == (done.status, done.emails_processed)
     assert served(server) == stored(machines, name)
-    machines.wait_for(lambda: partitions_told(machines, job_id), 60, "report to Dagster")
+    machines.wait_for(lambda: partitions_told(machines, job_id), 120, "report to Dagster")
 
 
 def test_a_sync_is_shared_by_two_machines(
     machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer
 ) -> None:
     """Runs of one sync are at work on both machines at the same time."""
-    name, job_id = ask(machines, dovecot)
-    machines.wait_for(
-        lambda: True if len(machines_of(machines, dagster, runs_at_work(machines))) == 2 else None,
-        120,
-        "run on each machine",
-    )
+    with machines.stopped_half_way():
+        name, job_id = ask(machines, dovecot)
+        machines.wait_for(
+            lambda: True if len(machines_of(machines, dagster, runs_at_work(machines))) == 2 else None,
+            120,
+            "run on each machine",
+        )
     check(machines, name, job_id, dovecot)
 
 
 def test_kill_9_of_a_machine_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
     """A machine is lost with its worker and its runs: the other one finishes the job, without waiting for Dagster."""
-    name, job_id = ask(machines, dovecot)
-    half_way(machines, job_id)
-    with nothing_can_land(machines):
+    with machines.stopped_half_way() as half_way:
+        name, job_id = ask(machines, dovecot)
+        half_way(job_id)
 
         def held() -> Machine | None:
             return next(iter(machines_of(machines, dagster, runs_within_a_chunk(machines, job_id))), None)
 
-        lost = machines.wait_for(held, 60, "run within a chunk")
+        lost = machines.wait_for(held, 120, "run within a chunk")
         lost.kill()
     check(machines, name, job_id, dovecot)
     recovered = machines.database.execute(
@@ -171,35 +165,40 @@ def test_kill_9_of_a_machine_half_way(machines: Machines, dagster: dg.DagsterIns
 
 def test_kill_9_of_a_run_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
     """A run's process dies: its worker goes on with another one, and Dagster knows that the run has failed."""
-    name, job_id = ask(machines, dovecot)
-    half_way(machines, job_id)
-    (struck, *_) = machines.wait_for(lambda: machines_of(machines, dagster, runs_at_work(machines)) or None, 60, "run")
-    before = runs_at_work(machines)
-    for process in run_processes(struck):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+    with machines.stopped_half_way() as half_way:
+        name, job_id = ask(machines, dovecot)
+        half_way(job_id)
+
+        def at_work() -> list[Machine] | None:
+            return machines_of(machines, dagster, runs_at_work(machines)) or None
+
+        (struck, *_) = machines.wait_for(at_work, 120, "run")
+        before = runs_at_work(machines)
+        for process in run_processes(struck):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     check(machines, name, job_id, dovecot)
     failed = RunsFilter(run_ids=before, statuses=[DagsterRunStatus.FAILURE])
-    machines.wait_for(lambda: True if dagster.get_runs(failed) else None, 60, "failed run")
-    assert run_processes(struck)
+    machines.wait_for(lambda: True if dagster.get_runs(failed) else None, 120, "failed run")
+    machines.wait_for(lambda: True if run_processes(struck) else None, 120, "process for the next run")
 
 
 def test_kill_9_of_the_broker_half_way(machines: Machines, dagster: dg.DagsterInstance, dovecot: DovecotServer) -> None:
     """Runs at work do not need the broker; when it is back, the machines take new ones."""
-    name, job_id = ask(machines, dovecot)
-    half_way(machines, job_id)
-    machines.broker.kill()
-    was = machines.job(job_id).completed_chunks
-    machines.wait_for(lambda: True if machines.job(job_id).completed_chunks >= was + 2 else None, 60, "progress")
+    with machines.stopped_half_way() as half_way:
+        name, job_id = ask(machines, dovecot)
+        half_way(job_id)
+        machines.broker.kill()
+    machines.wait_for(lambda: True if machines.job(job_id).completed_chunks >= HALF_WAY + 2 else None, 120, "progress")
     machines.broker.start()
-    check(machines, name, job_id, dovecot, seconds=300)
+    check(machines, name, job_id, dovecot)
     new, job_id = ask(machines, dovecot)
-    check(machines, new, job_id, dovecot, seconds=300)
+    check(machines, new, job_id, dovecot)
 
 
 def test_a_worker_gives_back_what_its_runs_took(machines: Machines, dagster: dg.DagsterInstance) -> None:
     """After its runs a worker holds no lease, none of a run's processes, and no more connections than one run needs."""
-    machines.wait_for(lambda: None if runs_at_work(machines) else True, 60, "end of all runs")
+    machines.wait_for(lambda: None if runs_at_work(machines) else True, 120, "end of all runs")
     assert SYNCS <= dagster.get_runs_count(RunsFilter(statuses=[DagsterRunStatus.SUCCESS]))
     port = make_url(machines.database.dsn).port
 
@@ -211,4 +210,4 @@ def test_a_worker_gives_back_what_its_runs_took(machines: Machines, dagster: dg.
         return None
 
     for machine in machines.workers:
-        machines.wait_for(partial(idle, machine), 30, "idle worker")
+        machines.wait_for(partial(idle, machine), 120, "idle worker")

@@ -21,7 +21,9 @@ from chunk_sync_tests.e2e.sync_jobs import SyncJobs
 
 T = TypeVar("T")
 COMMAND = (sys.executable, "-P", "-m", "chunk_sync.cli.main")
-START_SECONDS = 120.0
+START_SECONDS = 240.0
+STOP_SECONDS = 150.0
+"""More than all the patience that `up` has with what it stops."""
 
 
 def run_cli(
@@ -86,7 +88,7 @@ class Installation(SyncJobs):
         assert self._process is not None
         self._process.send_signal(number)
         try:
-            code = self._process.wait(timeout=60)
+            code = self._process.wait(timeout=STOP_SECONDS)
         finally:
             left = self.processes()
             for process in left:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 
@@ -27,26 +28,31 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", int(sys.argv[2]))) if way == "listen" else None
     if way == "deaf":
         be_deaf()
+        sys.stdout.write("is deaf\n")
+        sys.stdout.flush()
     if way == "orphan":
         subprocess.Popen([sys.executable, "-m", __spec__.name, "deaf"])
         return
     worker = None
     if way.endswith("worker"):
         context = multiprocessing.get_context("forkserver" if way == "forked-worker" else "spawn")
-        worker = context.Process(target=work, args=(way, sys.argv[2]))
+        ready = context.Event()
+        worker = context.Process(target=work, args=(way, sys.argv[2], ready))
         signal.signal(signal.SIGINT, lambda *_: (worker.join(), sys.exit(0)))
         worker.start()
-    time.sleep(60)
+        ready.set()
+    time.sleep(600)
     del listener
 
 
-def work(way: str, report: str) -> None:
+def work(way: str, report: str, ready: Event) -> None:
     """Run until SIGTERM, and record it as Dagster's run worker does."""
     be_deaf()
     if way != "deaf-worker":
         signal.signal(signal.SIGTERM, lambda *_: (Path(report).write_text("run failed"), os._exit(0)))
+    ready.wait()  # whoever started us can join us now
     Path(report).with_suffix(".started").touch()
-    time.sleep(60)
+    time.sleep(600)
 
 
 def be_deaf() -> None:

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ import pytest
 from chunk_sync.local.pg_binaries import RunAs
 from chunk_sync.settings import PROJECT_ROOT
 from chunk_sync_tests.postgres_plugin import scratch_folder
+from chunk_sync_tests.servers.process import wait_until
 
 # It makes an environment whose python is this one and which is told apart by its own site-packages, and it
-# writes down each installation.
+# writes down each installation. One that is begun lasts as long as there is a file `slow` beside it.
 UV = """#!/bin/sh
 set -eu
 case $1 in
@@ -29,7 +31,7 @@ case $1 in
   pip)
     for requirements in "$@"; do :; done
     [ ! -e "$(dirname "$0")/broken" ] || { echo "no network" >&2; exit 1; }
-    sleep 0.3
+    while [ -e "$(dirname "$0")/slow" ]; do sleep 0.02; done
     echo "$UV_COMPILE_BYTECODE" >"$(dirname "$0")/compiled"
     basename "$requirements" >>"$(dirname "$0")/installed" ;;
 esac
@@ -62,6 +64,21 @@ class Launcher:
         with self.start(*arguments, **more) as process:
             out, err = process.communicate()
             return process.returncode, out.strip(), err.strip()
+
+    @contextmanager
+    def installing(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start it, and have it in the middle of an installation until `go_on`, or the context ends."""
+        (self.tools / "slow").touch()
+        with self.start(*arguments) as process:
+            try:
+                assert wait_until((self.root / ".venv" / "site").exists, 60)
+                yield process
+            finally:
+                self.go_on()
+
+    def go_on(self) -> None:
+        """Let an installation that was begun end."""
+        (self.tools / "slow").unlink(missing_ok=True)
 
     def installed(self) -> list[str]:
         """List the installations so far."""
@@ -130,11 +147,7 @@ def test_moved_folder_is_installed_anew(launcher: Launcher) -> None:
 
 def test_interrupted_installation_is_redone(launcher: Launcher) -> None:
     """A start that was killed, or failed, in the middle leaves nothing that passes for an installation."""
-    with launcher.start("up") as process:
-        deadline = time.monotonic() + 10
-        while not (launcher.root / ".venv" / "site").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    with launcher.installing("up") as process:
         process.kill()
     (launcher.tools / "broken").touch()
     code, out, err = launcher.run("up")
@@ -146,11 +159,14 @@ def test_interrupted_installation_is_redone(launcher: Launcher) -> None:
 
 def test_two_first_starts_at_once(launcher: Launcher) -> None:
     """The second waits for the first, says so, and does not install again."""
-    with launcher.start("up") as one, launcher.start("status") as two:
-        ends = [process.communicate() for process in (one, two)]
+    with launcher.installing("up") as one, launcher.start("status") as two:
+        assert two.stderr is not None
+        assert two.stderr.readline() == "chunk-sync: another chunk-sync is installing: waiting for it\n"
+        launcher.go_on()
+        for process in (one, two):
+            process.communicate()
         assert [process.returncode for process in (one, two)] == [0, 0]
     assert launcher.installed() == ["requirements.txt"]
-    assert any("another chunk-sync is installing" in err for _, err in ends)
 
 
 def test_from_elsewhere_and_through_links(launcher: Launcher, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_next_web_port(busy: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_port_of_a_closed_connection_is_free() -> None:
     """What the last server's connections leave behind for a minute (TIME_WAIT) does not count."""
-    with socket.create_server((ports.HOST, 0)) as server:
-        port = server.getsockname()[1]
+    port = ports.choose_private_port()  # not one that somebody's outgoing connection may be lent meanwhile
+    with socket.create_server((ports.HOST, port)) as server:
         client = socket.create_connection((ports.HOST, port))
         accepted, _ = server.accept()
         accepted.close()

@@ -26,12 +26,12 @@ from chunk_sync.local import services
 from chunk_sync.local import webserver as webserver_module
 from chunk_sync.local.database import database
 from chunk_sync.local.dsn import libpq_url
+from chunk_sync.local.ports import choose_private_port
 from chunk_sync.local.processes import session_members
 from chunk_sync.local.services import RestartLimit, Service, Stack
 from chunk_sync.local.webserver import definitions_loaded
 from chunk_sync.settings import PROJECT_ROOT, Settings, environment
 from chunk_sync_tests.postgres_plugin import scratch_folder
-from chunk_sync_tests.servers.process import free_ports
 
 FAKE = "chunk_sync_tests.local.fake_service"
 
@@ -57,12 +57,12 @@ def running(settings: Settings) -> list[psutil.Process]:
     return session_members(sessions, {"CHUNK_SYNC_HOME": str(settings.home)})
 
 
-def keep(stack: Stack, condition: Callable[[], object], seconds: float = 15) -> None:
+def keep(stack: Stack, condition: Callable[[], object], seconds: float = 120) -> None:
     """Keep the stack alive, as `up` does, until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():
-        stack.check()
         assert time.monotonic() < deadline
+        stack.check()
         time.sleep(0.05)
 
 
@@ -134,13 +134,15 @@ def test_a_port_that_another_took_is_left_to_it(settings: Settings, monkeypatch:
     """Two stacks choose the same free port; the slower one takes the next and never tells the other's address."""
     monkeypatch.setattr(services, "definitions_loaded", lambda _url: True)
     with socket.create_server(("127.0.0.1", 0)) as stranger, Stack(settings, port=None) as stack:
-        ports = iter([stranger.getsockname()[1], *free_ports(1)])
-        monkeypatch.setattr(services, "choose_web_port", lambda _: next(ports))
+        taken = stranger.getsockname()[1]
+        ports = itertools.chain([taken], iter(choose_private_port, None))
+        chosen: list[int] = []
+        monkeypatch.setattr(services, "choose_web_port", lambda _: chosen.append(next(ports)) or chosen[-1])
         stack.start_services()
         assert not stack.ready()
         keep(stack, stack.ready)
-        assert [] == list(ports)
-        assert stack.url not in {"", f"http://127.0.0.1:{stranger.getsockname()[1]}"}
+        assert taken == chosen[0] != chosen[-1]
+        assert f"http://127.0.0.1:{chosen[-1]}" == stack.url
 
 
 def test_wanted_port_in_use(settings: Settings) -> None:
@@ -232,13 +234,15 @@ def test_long_log_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """A log that has grown too long goes on from nothing; what it held is kept once."""
     monkeypatch.setattr(services, "_LOG_BYTES", 100)
     log = tmp_path / "daemon.log"
-    command = [sys.executable, "-c", "import time; print('x' * 200, flush=True); time.sleep(60)"]
+    command = [sys.executable, "-c", "import time; print('x' * 200, flush=True); time.sleep(600)"]
     service = Service("daemon", command, log=log, environment=environment(), cwd=tmp_path)
     service.start()
     try:
-        deadline = time.monotonic() + 10
-        while not log.with_suffix(".log.1").exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 60
+        while not log.with_suffix(".log.1").exists():
+            assert time.monotonic() < deadline
             service.check(time.monotonic())
+            time.sleep(0.01)
         assert log.with_suffix(".log.1").read_text() == "x" * 200 + "\n"
         assert log.read_text() == ""
     finally:
@@ -287,7 +291,7 @@ UNREACHABLE = {"__typename": "PythonError", "className": "DagsterUserCodeUnreach
 def test_readiness(expected: bool, answer: dict[str, Any]) -> None:
     """Ready is when the definitions are loaded."""
     with webserver(answer) as url:
-        assert definitions_loaded(url) == expected
+        assert definitions_loaded(url, timeout=60) == expected
 
 
 def test_proxy_is_not_for_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,7 +300,7 @@ def test_proxy_is_not_for_the_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     fresh = importlib.reload(webserver_module)
     with webserver(entry("LOADED", {"__typename": "RepositoryLocation"})) as url:
-        assert fresh.definitions_loaded(url)
+        assert fresh.definitions_loaded(url, timeout=60)
 
 
 def test_nobody_answers() -> None:
@@ -308,7 +312,7 @@ def test_definitions_that_do_not_load() -> None:
     """A mistake in the code is said at once, by its first line."""
     error = {"__typename": "PythonError", "className": "ImportError", "message": "\nImportError: no x\n\nStack"}
     with webserver(entry("LOADED", error)) as url, pytest.raises(ChunkSyncError, match=r"ImportError: no x$"):
-        definitions_loaded(url)
+        definitions_loaded(url, timeout=60)
 
 
 def test_own_server_needs_nothing_of_ours(tmp_path: Path) -> None:

@@ -11,49 +11,55 @@ import pytest
 
 pytestmark = pytest.mark.usefixtures("hangups")
 WATCH = """
+import sys
 from chunk_sync.local.signals import stop_signals
 with stop_signals() as stop:
     print("ready", flush=True)
     while not stop.wait(60): pass
     print("cleaning", flush=True)
     stop.wait(0)
-    import time; time.sleep(0.3)
+    sys.stdin.readline()
 print("done", stop.signal.name, flush=True)
 raise SystemExit(stop.exit_code)
 """
 WORK = """
-import time
+import sys, time
 from chunk_sync.local.signals import exit_on_signals
 with exit_on_signals():
     try:
         print("ready", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     finally:
         print("cleaning", flush=True)
-        time.sleep(0.3)
+        sys.stdin.readline()
         print("done", flush=True)
 """
 CRITICAL = """
-import time
+import sys, time
 from chunk_sync.local.signals import exit_on_signals, uninterrupted
 with exit_on_signals():
     with uninterrupted():
         print("ready", flush=True)
-        time.sleep(0.3)
+        sys.stdin.readline()
         print("started whole", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
 def run(script: str, signals: Sequence[signal.Signals]) -> tuple[list[str], int]:
-    """Run a script, send it the signals once it is ready; its lines after that, and its exit code."""
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    """Run a script, send it the signals once it is ready; its lines after that, and its exit code.
+
+    It comes to an end of its cleaning, or of what must not be broken, when it has had all of them.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         for number in signals:
             process.send_signal(number)
-        lines = process.stdout.read().splitlines()
-        return lines, process.wait()
+        out, _ = process.communicate("go on\n")
+        return out.splitlines(), process.returncode
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

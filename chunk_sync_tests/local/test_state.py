@@ -18,7 +18,7 @@ from pathlib import Path
 from chunk_sync.local.state import FileLock
 FileLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

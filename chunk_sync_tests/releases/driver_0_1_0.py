@@ -162,7 +162,7 @@ class HeldRun:
         self._run: RangeRun = start_run(self._parts, request, self._report)
         self._thread.start()
         for _ in FATES[:-1]:  # all but Lost: three reports, and the held one's arrival
-            assert self._answered.acquire(timeout=30), self._outcomes
+            assert self._answered.acquire(timeout=120), self._outcomes
         return _states(self._outcomes)
 
     def heartbeat(self) -> bool:
@@ -172,7 +172,7 @@ class HeldRun:
     def land(self) -> dict[str, str]:
         """Open the gate, and end the run; what became of its chunks."""
         self._gate.set()
-        self._thread.join(timeout=30)
+        self._thread.join(timeout=120)
         self._run.close()
         assert self._run.error is None, self._run.error
         return _states(self._outcomes)

@@ -323,7 +323,7 @@ class QueueModel:
 def connect(dsn: str, now: datetime | None = NOON) -> psycopg.Connection[Any]:
     """Connect in autocommit, with a clock that stands at `now`; None: with the real one."""
     conn = psycopg.connect(
-        dsn, autocommit=True, options="-c search_path=chunk_sync -c timezone=UTC -c lock_timeout=20s"
+        dsn, autocommit=True, options="-c search_path=chunk_sync -c timezone=UTC -c lock_timeout=60s"
     )
     if now is not None:
         tell_time(conn, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -13,11 +12,14 @@ import psycopg
 
 from chunk_sync.local.dsn import libpq_url
 from chunk_sync.store.database import query
+from chunk_sync_tests.servers.process import wait_until
 from chunk_sync_tests.store.queue_model import NOON, Job, Mailbox, add_mailbox, add_tenant, connect, plan_job
 
 Conn = psycopg.Connection[Any]
 Call = tuple[str, Sequence[object]]
 LATER = NOON + timedelta(seconds=61)
+PATIENCE_SECONDS = 60.0
+"""For what happens at once on a machine that has time."""
 
 
 class Queue:
@@ -83,12 +85,8 @@ class Queue:
 
     def waits(self, conn: Conn) -> bool:
         """Wait until a connection waits for a lock; False when it does not within a while."""
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
-            if self.column("SELECT cardinality(pg_blocking_pids(%s))", conn.info.backend_pid) != [0]:
-                return True
-            time.sleep(0.002)
-        return False
+        blockers = "SELECT cardinality(pg_blocking_pids(%s))"
+        return wait_until(lambda: self.column(blockers, conn.info.backend_pid) != [0], PATIENCE_SECONDS)
 
     def race(self, first: Call, second: Call, *, waits: bool = True) -> tuple[Any, Any]:
         """Run `first`, leave its transaction open, run `second` elsewhere, commit: both answers."""
@@ -99,18 +97,18 @@ class Queue:
             if waits:
                 assert self.waits(other)
             else:
-                future.result(5)
-        return answer, future.result(10)
+                future.result(PATIENCE_SECONDS)
+        return answer, future.result(PATIENCE_SECONDS)
 
     def together(self, works: Sequence[Callable[[], object]]) -> list[Any]:
         """Run functions at the same moment, each in a thread; their answers."""
         barrier = Barrier(len(works))
 
         def run(work: Callable[[], object]) -> object:
-            barrier.wait(10)
+            barrier.wait(PATIENCE_SECONDS)
             return work()
 
-        return [future.result(60) for future in [self._pool.submit(run, work) for work in works]]
+        return [future.result(5 * PATIENCE_SECONDS) for future in [self._pool.submit(run, work) for work in works]]
 
 
 def ask(conn: Conn, call: Call) -> Any:
@@ -182,4 +180,4 @@ def held(queue: Queue, first: Call, second: Conn, call: Call) -> tuple[Any, Any]
         answer = ask(conn, first)
         future = queue.start(second, call)
         assert queue.waits(second)
-    return answer, future.result(10)
+    return answer, future.result(PATIENCE_SECONDS)

@@ -24,8 +24,9 @@ def test_b44_from_empty_and_again(empty_database: Database) -> None:
     migrations.check_schema(empty_database)
 
 
-def test_two_migrators_at_once(empty_database: Database) -> None:
+def test_two_migrators_at_once(empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four that start together one does the work, and all succeed."""
+    monkeypatch.setattr(migrations, "_LOCK_PATIENCE", 300.0)
     reports: list[migrations.MigrationReport] = []
     threads = [threading.Thread(target=lambda: reports.append(migrations.migrate(empty_database))) for _ in range(4)]
     for thread in threads:

@@ -10,6 +10,7 @@ import pytest
 from chunk_sync.store.database import query
 from chunk_sync_tests.store.queue_model import NOON, add_mailbox, plan_job
 from chunk_sync_tests.store.races import (
+    PATIENCE_SECONDS,
     RECOVER,
     Call,
     Queue,
@@ -82,7 +83,7 @@ def test_a_cancel_locks_lanes_whose_jobs_open_meanwhile(queue: Queue) -> None:
     holder.execute("COMMIT")
     assert queue.waits(canceller)
     claimer.execute("COMMIT")
-    assert 3 == cancel.result(10)
+    assert 3 == cancel.result(PATIENCE_SECONDS)
     assert (["cancelled"] * 2, "cancelled") == (queue.statuses(job), queue.job_status(job))
 
 
@@ -120,7 +121,7 @@ def test_b09_a_landing_after_a_recovery_is_refused(queue: Queue) -> None:
         assert 1 == ask(sweeper, RECOVER)
         landing = queue.start(lander, land_call(chunk))
         assert queue.waits(lander)
-    assert ("CS001", ["pending"]) == (landing.result(10), queue.statuses(job))
+    assert ("CS001", ["pending"]) == (landing.result(PATIENCE_SECONDS), queue.statuses(job))
     assert ["recovery"] == queue.column("SELECT status::text FROM chunked_sync_health_monitoring")
 
 
@@ -191,7 +192,7 @@ def test_b32_a_plan_under_an_open_claim_is_found_whole(queue: Queue) -> None:
         assert 1 == len(claimer.execute(*claim_call(worker)).fetchall())
         plan = queue._pool.submit(plan_job, planner, queue.planner, box, query("plan_enqueue"), chunks=2, priority=30)
         assert queue.waits(planner)
-    job = plan.result(10)
+    job = plan.result(PATIENCE_SECONDS)
     urgent = queue.column("SELECT chunk_id FROM chunk_processing_queue WHERE sync_job_id = %s", job.id)
     assert urgent == [chunk for chunk, _ in claimer.execute(*claim_call(worker, 2)).fetchall()]
 
@@ -250,7 +251,7 @@ def test_b08_of_two_recoveries_one_works_and_neither_waits(queue: Queue) -> None
     first, second = later(queue), later(queue)
     with first.transaction():
         assert 3 == ask(first, RECOVER)
-        assert 0 == queue.start(second, RECOVER).result(5)
+        assert 0 == queue.start(second, RECOVER).result(PATIENCE_SECONDS)
     assert 0 == ask(second, RECOVER)
     assert 3 == queue.one("SELECT count(*) FROM chunked_sync_health_monitoring WHERE status = 'recovery'")
     assert 3 == queue.one("SELECT count(*) FROM audit_log WHERE action = 'stuck_chunk_reset'")

@@ -10,6 +10,7 @@ import pytest
 from chunk_sync.store.database import query
 from chunk_sync_tests.store.queue_model import add_mailbox, add_tenant, plan_job
 from chunk_sync_tests.store.races import (
+    PATIENCE_SECONDS,
     RECOVER,
     Call,
     Queue,
@@ -55,7 +56,7 @@ def test_no_deadlock_whatever_takes_chunks_from_two_workers(queue: Queue, name: 
     holder, taker = queue.connect(), later(queue)
     with holder.transaction():
         holder.execute("SELECT FROM workers WHERE id IN (%s, %s) FOR UPDATE", (early, late))
-        queue.start(taker, BATCHES[name](chunks, tenant)).result(10)
+        queue.start(taker, BATCHES[name](chunks, tenant)).result(PATIENCE_SECONDS)
 
 
 def test_no_deadlock_between_a_sweep_and_workers(queue: Queue) -> None:
@@ -67,7 +68,7 @@ def test_no_deadlock_between_a_sweep_and_workers(queue: Queue) -> None:
         future = queue.start(sweeper, RECOVER)
         assert queue.waits(sweeper)
         probe.execute("SELECT FROM workers WHERE id = %s FOR UPDATE NOWAIT", (late,))
-    future.result(10)
+    future.result(PATIENCE_SECONDS)
 
 
 def test_no_deadlock_between_a_landing_and_a_claim_at_a_provider_that_recovers(queue: Queue) -> None:
@@ -97,7 +98,7 @@ def test_no_deadlock_between_a_landing_and_the_planner_of_the_next_job(queue: Qu
     planner = queue.connect()
     with planner.transaction():
         planner.execute("UPDATE folders SET message_count = 20")
-        assert "completed" == queue.start(queue.connect(), land_call(chunk)).result(5)
+        assert "completed" == queue.start(queue.connect(), land_call(chunk)).result(PATIENCE_SECONDS)
         plan_job(planner, queue.planner, box, query("plan_enqueue"), chunks=0)
     assert 77 == queue.one("SELECT synced_uid FROM folders")
 
@@ -119,7 +120,7 @@ def test_b05_two_last_chunks_together_a_thousand_times(queue: Queue) -> None:
         conn = queue.connect()
         answers = []
         for pair in pairs:
-            barrier.wait(10)
+            barrier.wait(PATIENCE_SECONDS)
             answers.append(ask(conn, land_call(pair[side])))
         return answers
 

