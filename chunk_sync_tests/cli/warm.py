@@ -53,8 +53,13 @@ def _server() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    atexit.register(server.kill)
+    atexit.register(_end, server)
     return server
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    with server:  # closes its pipes and waits for it
+        server.kill()
 
 
 def _serve() -> None:
